@@ -1,0 +1,120 @@
+"""The contract between the manager and a policy, and how a policy is found by its name.
+
+A policy is a file of this folder. It defines
+
+    PARAMETERS   {"order": ("lifo", "address")}: the choices inside the policy, the default first
+    build        a function that takes the parameters and returns a `Policy`
+
+and its docstring gives source, idea, invariant and cost; the first line is what ``kernel-sim policies`` prints. A policy sees one zone at a
+time, as its *area*: a NamedTuple with at least the fields of `Area`. It works on the links of the frame table and on words of its own, and
+knows nothing of owners, events or other zones.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any, NamedTuple
+
+from kernel_sim.compiled import Array
+from kernel_sim.errors import BadPolicy
+
+EXAMINED, SPLITS, MERGES = 0, 1, 2
+"""What a policy counts: holes or blocks it looked at, cuts, joins. Their sum is its steps."""
+N_TALLIES = 3
+
+
+class Request(NamedTuple):
+    """What is asked for. A policy looks at what it cares for."""
+
+    n_frames: int
+    owner: int
+    cpu: int
+    mobility: int
+
+
+class Area(NamedTuple):
+    """The least a policy knows of its zone."""
+
+    frames: Array       # the frame table's records, of all zones
+    words: Array        # int64: the policy's own, zeros at first, as many as it asked for
+    tally: Array        # int64: EXAMINED, SPLITS, MERGES
+    first: int          # the zone's frames, holes included
+    end: int
+
+
+@dataclass(frozen=True)
+class Policy:
+    """A policy as the manager uses it. All but the last four are compiled functions on an area."""
+
+    name: str
+    open_area: Callable[..., Any]                       # (frames, words, tally, first, end) -> area
+    setup: Callable[..., Any]                           # (area, firsts, ends): the runs that are free at the start, ascending
+    alloc: Callable[..., Any]                           # (area, request) -> pfn, or NO_FRAMES
+    free: Callable[..., Any]                            # (area, pfn, n_frames): frames that it gave out, or that were in use at the start
+    granted: Callable[..., Any]                         # (area, n_frames) -> frames that such a request takes up, 0 if it never gives so many
+    n_words: Callable[[int, int, int], int]             # (first, end, number of runs) -> words of its own for such a zone
+    blocks: Callable[[Any], Iterator[tuple[int, int]]]  # (area) -> what it has to give, as (pfn, n_frames), in no order
+    check: Callable[[Any], None]                        # (area) -> BrokenInvariant where its own structure is not as it should be
+    plain: Callable[[Any], Any] | None = None           # (zone) -> a policy in plain Python; then the functions above are not used
+
+
+def policy_names() -> list[str]:
+    """The policies there are, in alphabetical order."""
+    return sorted(name.replace("_", "-") for name in _files() if hasattr(_import(name), "build"))
+
+
+def policy_module(name: str) -> ModuleType:
+    """The file of a policy. BadPolicy when there is none of that name."""
+    file = name.replace("-", "_")
+    if file not in _files() or not hasattr(_import(file), "build"):
+        raise BadPolicy(f"no policy {name!r}; there are {', '.join(policy_names())}, or your own as path/to/file.py:ClassName")
+    return _import(file)
+
+
+def built_in(spec: str) -> Policy:
+    """A policy of this folder by its name and parameters: ``buddy``, ``buddy:order=address``. BadPolicy for a wrong one."""
+    name, _, rest = spec.partition(":")
+    module = policy_module(name)
+    parameters = parse_parameters(spec, rest, module.PARAMETERS)
+    chosen = {key: value for key, value in parameters.items() if value != module.PARAMETERS[key][0]}
+    full_name = name + (":" + ",".join(f"{key}={value}" for key, value in sorted(chosen.items())) if chosen else "")
+    policy = module.build(full_name, **parameters)
+    assert isinstance(policy, Policy)
+    return policy
+
+
+def parse_parameters(spec: str, text: str, allowed: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """``order=address`` as a dictionary, with the defaults filled in. BadPolicy for what is not among the choices."""
+    values = {key: choices[0] for key, choices in allowed.items()}
+    given: set[str] = set()
+    for part in text.split(",") if text else ():
+        key, equals, value = part.partition("=")
+        if key not in allowed:
+            raise BadPolicy(f"policy {spec!r}: no parameter {key!r}; {_choices(allowed)}")
+        if not equals or value not in allowed[key]:
+            raise BadPolicy(f"policy {spec!r}: {key} cannot be {value!r}; {_choices(allowed)}")
+        if key in given:
+            raise BadPolicy(f"policy {spec!r}: {key} is given twice")
+        given.add(key)
+        values[key] = value
+    return values
+
+
+def _choices(allowed: Mapping[str, Sequence[str]]) -> str:
+    if not allowed:
+        return "it has none"
+    return "there is " + ", ".join(f"{key}={'|'.join(choices)}" for key, choices in allowed.items())
+
+
+def _files() -> Iterable[str]:
+    import kernel_sim.allocators as package
+
+    return [name for _, name, _ in pkgutil.iter_modules(package.__path__)]
+
+
+def _import(file: str) -> ModuleType:
+    return importlib.import_module(f"kernel_sim.allocators.{file}")

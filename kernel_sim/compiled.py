@@ -1,0 +1,203 @@
+"""Python that runs as machine code: the only file that imports numba.
+
+Ways to write a compiled function, from the inside out:
+
+``@compiled``   a small step. It is inlined into whoever calls it and never stands alone.
+``bind``        the same text with other functions under some of its names: one loop, made anew for every policy.
+``entry``       the door from the interpreter: compiled at the first call, kept on disk for the next process.
+``callback``    the door from the engine: a C function pointer.
+``interpreted`` none of it: the same text in the interpreter, to be mixed with plain Python policies.
+
+With ``NUMBA_DISABLE_JIT=1`` all of them run in the interpreter, in a debugger if you like; with ``NUMBA_BOUNDSCHECK=1`` every
+index is checked. Compiled code checks none otherwise: whatever comes from outside is range-checked before it is an index.
+"""
+
+from __future__ import annotations
+
+import atexit
+import ctypes
+import hashlib
+import os
+import re
+import tempfile
+import types
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import numba
+import numpy as np
+from llvmlite import ir
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+F = TypeVar("F", bound=Callable[..., Any])
+Array = np.ndarray[Any, Any]
+
+JIT: bool = not numba.config.DISABLE_JIT
+"""False when NUMBA_DISABLE_JIT=1 makes every function here an ordinary Python function."""
+
+
+def compiled(function: F) -> F:
+    """A step of compiled code, inlined into its callers (worth a factor of two to three)."""
+    return cast(F, numba.njit(forceinline=True, error_model="numpy")(function))
+
+
+def entry(function: F) -> F:
+    """Compiled code called from the interpreter; the machine code is kept on disk."""
+    with _cache_folder():
+        return cast(F, numba.njit(cache=True, error_model="numpy", nogil=True)(function))
+
+
+def plain(function: F) -> F:
+    """The Python function that was compiled."""
+    return cast(F, getattr(function, "py_func", function))
+
+
+@cache
+def interpreted(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The same function in the interpreter, together with every compiled function that it calls by name."""
+    if hasattr(function, "in_interpreter"):
+        return cast(Callable[..., Any], function.in_interpreter)
+    source = plain(function)
+    called = {name: source.__globals__.get(name) for name in source.__code__.co_names}
+    return bind(source, "in_interpreter", **{name: interpreted(value) for name, value in called.items() if hasattr(value, "py_func")})
+
+
+def bind(function: Callable[..., Any], name: str, **names: Any) -> Callable[..., Any]:
+    """A copy of a function in which `names` mean something else, under a qualified name of its own.
+
+    The name matters: numba's cache on disk tells functions apart by file, line and qualified name.
+    """
+    source = plain(function)
+    scope = {**source.__globals__, **names}
+    clone = types.FunctionType(source.__code__, scope, source.__name__, source.__defaults__, source.__closure__)
+    clone.__qualname__ = source.__qualname__ + "_" + re.sub(r"\W", "_", name)
+    clone.__module__ = source.__module__
+    return clone
+
+
+class Callback:
+    """A C function pointer. Keep the object as long as the pointer is in use."""
+
+    def __init__(self, address: int, keep: object) -> None:
+        self.address = address
+        self._keep = keep
+
+
+_C_TYPES = {"void": (numba.void, None), "int32": (numba.int32, ctypes.c_int32), "uint32": (numba.uint32, ctypes.c_uint32),
+            "int64": (numba.int64, ctypes.c_int64), "uint64": (numba.uint64, ctypes.c_uint64), "bool": (numba.boolean, ctypes.c_bool)}
+
+
+def callback(function: Callable[..., Any], result: str, *arguments: str, jit: bool = JIT) -> Callback:
+    """`function` as a C function pointer. Types are the names above; pointers travel as ``int64`` or ``uint64``.
+
+    With `jit` false the pointer leads into the interpreter, for policies written in plain Python.
+    """
+    if not jit:
+        prototype = ctypes.CFUNCTYPE(_C_TYPES[result][1], *(_C_TYPES[name][1] for name in arguments))
+        pointer = prototype(plain(function))
+        return Callback(ctypes.cast(pointer, ctypes.c_void_p).value or 0, pointer)
+    signature = _C_TYPES[result][0](*(_C_TYPES[name][0] for name in arguments))
+    with _cache_folder():
+        made = numba.cfunc(signature, cache=True, error_model="numpy")(function)
+    return Callback(made.address, made)
+
+
+def array_view(dtype: Any) -> Callable[[int, int], Array]:
+    """A function (address, length) -> array over memory that somebody else owns and keeps alive.
+
+    In compiled code such an array carries no reference count, which makes structures of them free to pass around.
+    """
+    dtype = np.dtype(dtype)
+    if not JIT:
+        return lambda address, length: memory_at(address, length, dtype)
+    pointer_type = numba.types.CPointer(numba.from_dtype(dtype))
+
+    @intrinsic  # type: ignore[misc]  # numba has no types
+    def pointer(typing_context: Any, address: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            return builder.inttoptr(arguments[0], context.get_value_type(pointer_type))
+        return pointer_type(numba.int64), generate
+
+    @numba.njit(forceinline=True)  # type: ignore[misc]
+    def view(address: int, length: int) -> Array:
+        return numba.carray(pointer(address), length)  # type: ignore[no-any-return]
+
+    view.in_interpreter = lambda address, length: memory_at(address, length, dtype)
+    return cast(Callable[[int, int], Array], view)
+
+
+def _prefetcher() -> Callable[[Array, int], None]:
+    """A function (array, index) that asks the processor to fetch an element it will soon be asked for. It changes nothing else."""
+    if not JIT:
+        return lambda array, index: None
+
+    @intrinsic  # type: ignore[misc]
+    def fetch(typing_context: Any, address: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            word, pointer = ir.IntType(32), ir.IntType(8).as_pointer()
+            function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(ir.VoidType(), [pointer, word, word, word]),
+                                                      "llvm.prefetch.p0")
+            builder.call(function, [builder.inttoptr(arguments[0], pointer), word(0), word(3), word(1)])
+            return context.get_dummy_value()
+        return numba.types.void(numba.int64), generate
+
+    @numba.njit(forceinline=True)  # type: ignore[misc]
+    def prefetch(array: Array, index: int) -> None:
+        fetch(array.ctypes.data + index * array.itemsize)
+
+    prefetch.in_interpreter = lambda array, index: None
+    return cast(Callable[[Array, int], None], prefetch)
+
+
+prefetch = _prefetcher()
+
+
+@lru_cache(maxsize=1024)
+def memory_at(address: int, length: int, dtype: np.dtype[Any]) -> Array:
+    """The interpreter's form of `array_view`."""
+    if length == 0:
+        return np.zeros(0, dtype)
+    return np.frombuffer((ctypes.c_char * (length * dtype.itemsize)).from_address(int(address)), dtype)
+
+
+def address_of(array: Array) -> int:
+    """Where an array's memory begins."""
+    return int(array.ctypes.data)
+
+
+@cache
+def cache_folder() -> str:
+    """Where machine code is kept: a folder named after a hash of every source it could be made from.
+
+    numba looks only at the file that holds a function; an edited helper in another file would leave stale machine code.
+    Where no such folder can be written the code is kept for this process only.
+    """
+    digest = hashlib.sha256(f"{numba.__version__} {numba.config.BOUNDSCHECK}".encode())
+    for path in sorted(Path(__file__).parent.rglob("*.py")):
+        digest.update(path.read_bytes())
+    base = os.environ.get("KERNEL_SIM_CACHE_DIR") or os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    folder = Path(base) / "kernel_sim" / digest.hexdigest()[:16]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if os.access(folder, os.W_OK):
+            return str(folder)
+    except OSError:
+        pass
+    private = tempfile.TemporaryDirectory(prefix="kernel_sim-")
+    atexit.register(private.cleanup)
+    return private.name
+
+
+@contextmanager
+def _cache_folder() -> Iterator[None]:
+    """numba's own setting, changed only while one of our functions is made: other users of numba keep theirs."""
+    before = numba.config.CACHE_DIR
+    numba.config.CACHE_DIR = cache_folder()
+    try:
+        yield
+    finally:
+        numba.config.CACHE_DIR = before

@@ -1,0 +1,200 @@
+"""The manager's bookkeeping, compiled: check, delegate to the policy, claim in the frame table, record the event.
+
+`alloc` and `free` are written once and made anew for every policy (`kernel_sim.compiled.bind`), with the policy's functions in the place of
+the four that are named ``policy_…`` here. The guest's hypercalls, a replay and the Python API all come through them.
+
+The arrays of a running manager are found through its *root*, an array of addresses and lengths that the interpreter and the engine can
+both pass; `open_state` turns it into arrays without reference counts.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from kernel_sim import events
+from kernel_sim.allocators.base import N_TALLIES, Policy, Request
+from kernel_sim.compiled import Array, array_view, bind, compiled
+from kernel_sim.events import BAD_COUNT, BROKEN, EVENT, OK, OUT_OF_FRAMES, RING_EVENTS
+from kernel_sim.frames import NO_FRAMES, Table, bytes_at, claim, end_of_free, frames_at, vacate, words_at
+
+ZONE = np.dtype([
+    ("first", "<i8"), ("end", "<i8"),
+    ("n_free", "<i8"),
+    ("words", "<i8"), ("n_words", "<i8"),   # where the policy's own words are, and how many
+])
+
+# Counters: the policy's three tallies (allocators.base), then the manager's.
+CLOCK, N_ALLOCS, N_FAILED, N_FREES, N_REFUSED, REQUESTED, GRANTED, LIVE, WITNESS = range(N_TALLIES, N_TALLIES + 9)
+N_COUNTERS = N_TALLIES + 9
+
+# The root: addresses and lengths.
+R_FRAMES, R_N_FRAMES, R_TOUCHED, R_N_TOUCHED, R_ZONES, R_N_ZONES, R_COUNTERS, R_RING = range(8)
+ROOT_WORDS = 8
+
+
+class State(NamedTuple):
+    """All of a manager's arrays."""
+
+    table: Table
+    zones: Array
+    counters: Array
+    ring: Array
+
+
+zones_at = array_view(ZONE)
+ring_at = array_view(EVENT)
+
+
+@compiled
+def open_state(root: Array) -> State:
+    return State(Table(frames_at(root[R_FRAMES], root[R_N_FRAMES]), bytes_at(root[R_TOUCHED], root[R_N_TOUCHED])),
+                 zones_at(root[R_ZONES], root[R_N_ZONES]), words_at(root[R_COUNTERS], N_COUNTERS), ring_at(root[R_RING], RING_EVENTS))
+
+
+@compiled
+def policy_open(frames: Array, words: Array, tally: Array, first: int, end: int) -> Any:
+    raise NotImplementedError
+
+
+@compiled
+def policy_granted(area: Any, n_frames: int) -> int:
+    raise NotImplementedError
+
+
+@compiled
+def policy_alloc(area: Any, request: Request) -> int:
+    raise NotImplementedError
+
+
+@compiled
+def policy_free(area: Any, pfn: int, n_frames: int) -> None:
+    raise NotImplementedError
+
+
+@compiled
+def area_of(state: State, zone: int) -> Any:
+    """What the policy sees of a zone."""
+    record = state.zones[zone]
+    return policy_open(state.table.frames, words_at(record["words"], record["n_words"]), state.counters[:N_TALLIES],
+                       record["first"], record["end"])
+
+
+@compiled
+def steps(counters: Array) -> int:
+    """The policy's effort so far."""
+    return counters[0] + counters[1] + counters[2]  # type: ignore[no-any-return]
+
+
+@compiled
+def record(state: State, kind: int, status: int, request: Request, pfn: int, granted: int, steps_before: int) -> None:
+    """Write the event that has just come to pass."""
+    number = state.counters[CLOCK]
+    event = state.ring[number & (RING_EVENTS - 1)]
+    event["number"] = number & 0xFFFF_FFFF
+    event["kind"] = kind
+    event["status"] = status
+    event["owner"] = request.owner
+    event["pfn"] = pfn
+    event["n_frames"] = request.n_frames & 0xFFFF_FFFF
+    event["granted"] = granted
+    event["steps"] = steps(state.counters) - steps_before
+    event["cpu"] = request.cpu
+    event["mobility"] = request.mobility
+
+
+@compiled
+def alloc(state: State, request: Request) -> int:
+    """Give out frames: the pfn of the first, or minus a status. The highest zone that can serve does."""
+    counters = state.counters
+    counters[CLOCK] += 1
+    steps_before = steps(counters)
+    status, found, granted = np.int64(OUT_OF_FRAMES), np.int64(NO_FRAMES), np.int64(0)
+    if request.n_frames < 1:
+        status = np.int64(BAD_COUNT)
+    else:
+        for zone in range(len(state.zones) - 1, -1, -1):
+            area = area_of(state, zone)
+            granted = policy_granted(area, request.n_frames)
+            if granted > 0:
+                found = policy_alloc(area, request)
+                if found != NO_FRAMES:
+                    status = settle(state, zone, request, found, granted)
+                    break
+    if status != OK:
+        counters[N_FAILED] += 1
+        found, granted = np.int64(NO_FRAMES), np.int64(0)
+    record(state, events.ALLOC, status, request, found, granted, steps_before)
+    return found if status == OK else -status
+
+
+@compiled
+def settle(state: State, zone: int, request: Request, pfn: int, granted: int) -> int:
+    """Enter what the policy gave out into the books: OK, or BROKEN when it was not the policy's to give."""
+    zones, counters = state.zones, state.counters
+    if granted < request.n_frames or pfn < zones[zone]["first"] or pfn + granted > zones[zone]["end"]:
+        counters[WITNESS] = pfn
+        return np.int64(BROKEN)  # type: ignore[return-value]  # an int wherever it runs
+    taken = claim(state.table, pfn, request.n_frames, granted, request.owner, counters[CLOCK] & 0xFFFF_FFFF)
+    if taken != NO_FRAMES:
+        counters[WITNESS] = taken
+        return np.int64(BROKEN)  # type: ignore[return-value]
+    zones[zone]["n_free"] -= granted
+    counters[N_ALLOCS] += 1
+    counters[REQUESTED] += request.n_frames
+    counters[GRANTED] += granted
+    counters[LIVE] += granted
+    return np.int64(OK)  # type: ignore[return-value]
+
+
+@compiled
+def free(state: State, pfn: int, request: Request) -> int:
+    """Take frames back, all of the allocation when ``request.n_frames`` is 0: OK, or the status of the refusal, which changes nothing."""
+    counters = state.counters
+    counters[CLOCK] += 1
+    steps_before = steps(counters)
+    end, status = end_of_free(state.table, pfn, request.n_frames)
+    if status != OK:
+        counters[WITNESS] = end
+        counters[N_REFUSED] += 1
+        record(state, events.FREE, status, request, pfn, 0, steps_before)
+        return status
+    end = vacate(state.table, pfn, end, counters[CLOCK] & 0xFFFF_FFFF)
+    for zone in range(len(state.zones)):        # what was in use at the start may reach over the edge of a zone
+        first_here = max(pfn, state.zones[zone]["first"])
+        end_here = min(end, state.zones[zone]["end"])
+        if first_here < end_here:
+            policy_free(area_of(state, zone), first_here, end_here - first_here)
+            state.zones[zone]["n_free"] += end_here - first_here
+    counters[N_FREES] += 1
+    counters[LIVE] -= end - pfn
+    record(state, events.FREE, OK, request, pfn, end - pfn, steps_before)
+    return np.int64(OK)  # type: ignore[return-value]
+
+
+@compiled
+def policy_setup(area: Any, firsts: Array, ends: Array) -> None:
+    raise NotImplementedError
+
+
+@compiled
+def setup(state: State, zone: int, firsts: Array, ends: Array) -> None:
+    """Tell the policy what is free in a zone at the start."""
+    policy_setup(area_of(state, zone), firsts, ends)
+
+
+class Bound(NamedTuple):
+    """The bookkeeping, made for one policy: functions to be called from compiled code, or from the interpreter for a plain Python policy."""
+
+    alloc: Any
+    free: Any
+    setup: Any
+
+
+def bind_policy(policy: Policy, make: Any = compiled) -> Bound:
+    """`alloc`, `free` and `setup` for a policy. `make` is `compiled`, or `interpreted` for one in plain Python."""
+    open_here = make(bind(area_of, policy.name, policy_open=policy.open_area))
+    names = {"area_of": open_here, "policy_granted": policy.granted, "policy_alloc": policy.alloc, "policy_free": policy.free,
+             "policy_setup": policy.setup}
+    return Bound(*(make(bind(function, policy.name, **names)) for function in (alloc, free, setup)))

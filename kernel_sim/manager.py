@@ -1,0 +1,326 @@
+"""FrameManager: who may have which frames. It checks, delegates to the policy, and records."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from kernel_sim import events, fragmentation, ledger
+from kernel_sim.allocators.base import EXAMINED, MERGES, N_TALLIES, SPLITS, Policy, Request
+from kernel_sim.allocators.plain import load_policy
+from kernel_sim.compiled import Array, address_of, bind, entry, interpreted
+from kernel_sim.errors import (
+    BadFree,
+    BadInput,
+    BadPolicy,
+    BrokenInvariant,
+    DoubleFree,
+    InteriorFree,
+    NotAllocated,
+    OutOfFrames,
+    OutOfRange,
+    Reserved,
+    SimError,
+)
+from kernel_sim.ledger import open_state
+from kernel_sim.frames import CHUNK_SHIFT, FRAME, HEAD, HOLE, RESERVED, RUN_FREE, STATE_NAMES, Table, lazy_zeros, mark, state_runs
+from kernel_sim.units import N_ORDERS, Pfn
+from kernel_sim.zones import Range, Zone, check_ranges, intersect, plain_zone, subtract
+
+
+@dataclass(frozen=True)
+class Stats:
+    """What happened so far. Frames, but for the counts of operations."""
+
+    n_allocs: int
+    n_failed: int
+    n_frees: int
+    n_refused: int
+    requested: int      # frames asked for, in the allocations that were served
+    granted: int        # frames given for them; a policy that rounds up gives more
+    examined: int       # holes or blocks that the policy looked at
+    splits: int
+    merges: int
+    n_frames: int       # frames that exist
+    n_free: int
+    n_used: int
+
+    @property
+    def steps(self) -> int:
+        """The policy's effort: holes examined, splits and merges."""
+        return self.examined + self.splits + self.merges
+
+    @property
+    def internal_fragmentation(self) -> float:
+        """The share of what was granted that nobody had asked for, between 0 and 1."""
+        return 1 - self.requested / self.granted if self.granted else 0.0
+
+
+class FrameManager:
+    """Hands out page frames.
+
+    `memory` is a number of frames, for one plain zone of the frames 0 to that, or a sequence of zones (`kernel_sim.zones`). `policy` is a name
+    (``"buddy"``, ``"buddy:order=address"``, ``"path/to/file.py:ClassName"``) or a plain class. `in_use` are (first, end) ranges of frames that
+    are taken from the start, as the memory of a machine that has been running for a while is; they can be freed.
+
+    BadInput for a memory map that makes no sense, BadPolicy for a policy.
+    """
+
+    def __init__(self, memory: int | Sequence[Zone], policy: str | type | Policy = "buddy", in_use: Sequence[Range] = ()) -> None:
+        self.zones: tuple[Zone, ...] = tuple(plain_zone(memory) if isinstance(memory, int) else memory)
+        if not self.zones:
+            raise BadInput("a memory has at least one zone")
+        check_ranges([(zone.first_pfn, zone.end_pfn) for zone in self.zones], "zones")
+        self.policy = load_policy(policy)
+        self.n_table_frames = self.zones[-1].end_pfn
+        self._lay_out()
+        self._mark(in_use)
+
+    # -- frames -----------------------------------------------------------------------------------------------------------------------
+
+    def alloc(self, n_frames: int, owner: int = 0, cpu: int = 0, mobility: int = 0) -> Pfn:
+        """Frames in one run; the pfn of the first. OutOfFrames, with the reason, when the policy has none; ValueError below 1 frame."""
+        if n_frames < 1:
+            raise ValueError(f"an allocation has at least one frame, not {n_frames}")
+        pfn = int(self.entries.alloc(self.root, min(n_frames, 1 << 62), owner & 0xFFFF, cpu & 0xFFFF, mobility & 0xFFFF))
+        if pfn < 0:
+            raise self.error_for(-pfn, n_frames)
+        return Pfn(pfn)
+
+    def free(self, pfn: int, n_frames: int | None = None) -> None:
+        """Give back the allocation that starts at `pfn`, or `n_frames` of it from `pfn` on, as real kernels do when they split a block.
+
+        DoubleFree, NotAllocated, InteriorFree, OutOfRange or Reserved for any other frame; nothing is changed then.
+        """
+        if n_frames is not None and n_frames < 1:
+            raise ValueError(f"a free gives back at least one frame, not {n_frames}")
+        if not 0 <= pfn < self.n_table_frames:
+            pfn = min(max(pfn, -1), self.n_table_frames)
+        status = int(self.entries.free(self.root, pfn, min(n_frames or 0, 1 << 62)))
+        if status != events.OK:
+            raise self.error_for(status, n_frames, pfn)
+
+    # -- looking ----------------------------------------------------------------------------------------------------------------------
+
+    def free_runs(self) -> list[Range]:
+        """The free frames as maximal (first, end) runs, ascending. A run ends at a zone's edge."""
+        return [run for zone in self._free_runs() for run in zip(*zone.T.tolist(), strict=True)]
+
+    def largest_free_run(self) -> int:
+        """Frames in the longest free run."""
+        return max((int((runs[:, 1] - runs[:, 0]).max()) for runs in self._free_runs() if len(runs)), default=0)
+
+    def buddyinfo(self) -> dict[str, tuple[int, ...]]:
+        """Free blocks by order, 0 to 10, for each zone: the free runs cut into the largest aligned blocks."""
+        counts = [fragmentation.count_blocks(runs) for runs in self._free_runs()]
+        return {zone.name: tuple(by_order.tolist()) for zone, by_order in zip(self.zones, counts, strict=True)}
+
+    def unusable_index(self, order: int, zone: str | None = None) -> int:
+        """The kernel's index: of 1000 free frames, how many lie in blocks too small for this order. All zones together, or one by name."""
+        return fragmentation.unusable_index(self._counts(zone), order)
+
+    def extfrag_index(self, order: int, zone: str | None = None) -> int:
+        """The kernel's index: near 0 a failure means too little memory, near 1000 too scattered; -1000 when a block of the order is free."""
+        return fragmentation.extfrag_index(self._counts(zone), order)
+
+    def stats(self) -> Stats:
+        """Frames and operations so far."""
+        c = [int(value) for value in self._counters]
+        n_free = int(self.zone_records["n_free"].sum())
+        return Stats(c[ledger.N_ALLOCS], c[ledger.N_FAILED], c[ledger.N_FREES], c[ledger.N_REFUSED], c[ledger.REQUESTED], c[ledger.GRANTED],
+                     c[EXAMINED], c[SPLITS], c[MERGES], sum(zone.n_frames for zone in self.zones), n_free, c[ledger.LIVE])
+
+    def events(self) -> Array:
+        """The latest events (`kernel_sim.events.EVENT`), the oldest first; a copy."""
+        clock = int(self._counters[ledger.CLOCK])
+        numbers = np.arange(max(1, clock - events.RING_EVENTS + 1), clock + 1)
+        return self._ring[numbers % events.RING_EVENTS].copy()
+
+    def owner_of(self, pfn: int) -> int | None:
+        """Who has a frame, or None for one that is not allocated. OutOfRange beyond the memory."""
+        if not 0 <= pfn < self.n_table_frames:
+            raise OutOfRange(f"OutOfRange: there is no frame {pfn:#x}", pfn=pfn)
+        record = self.table.frames[pfn]
+        return int(record["owner"]) if STATE_NAMES[record["state"]].startswith(("alloc", "inside")) else None
+
+    def check(self) -> None:
+        """The whole audit, independent of the policy's own bookkeeping. BrokenInvariant names what does not fit."""
+        from kernel_sim.audit import audit
+
+        audit(self)
+
+    # -- the inside -------------------------------------------------------------------------------------------------------------------
+
+    def error_for(self, status: int, n_frames: int | None, pfn: int | None = None) -> SimError:
+        """The exception that tells in Python what the latest event's status (`kernel_sim.events`) tells a guest."""
+        if status == events.BROKEN:
+            return self._broken()
+        if status == events.OUT_OF_FRAMES:
+            return self._failed(n_frames or 0)
+        return self._refused(int(self._ring[self._counters[ledger.CLOCK] % events.RING_EVENTS]["pfn"]) if pfn is None else pfn, n_frames, status)
+
+    @cached_property
+    def bound(self) -> ledger.Bound:
+        """The bookkeeping, made for this policy."""
+        return ledger.bind_policy(self.policy, interpreted if self.policy.plain else ledger.compiled)
+
+    @cached_property
+    def entries(self) -> Entries:
+        """The doors from the interpreter into the bookkeeping."""
+        return Entries(self.bound, self.policy)
+
+    def _lay_out(self) -> None:
+        """Make the arrays, and the root that leads to them."""
+        n_frames = self.n_table_frames
+        self.table = Table(lazy_zeros(n_frames, FRAME), lazy_zeros((n_frames >> CHUNK_SHIFT) + 1, np.uint8))
+        self.zone_records = np.zeros(len(self.zones), ledger.ZONE)
+        self._counters = np.zeros(ledger.N_COUNTERS, np.int64)
+        self._ring = lazy_zeros(events.RING_EVENTS, events.EVENT)
+        self.root = np.array([address_of(self.table.frames), n_frames, address_of(self.table.touched), len(self.table.touched),
+                              address_of(self.zone_records), len(self.zones), address_of(self._counters), address_of(self._ring)], np.int64)
+
+    def _mark(self, in_use: Sequence[Range]) -> None:
+        """Set holes, reserved frames and those in use aside, and tell the policy of the rest."""
+        check_ranges(in_use, "frames in use")
+        exist = [part for zone in self.zones for part in zone.ranges]
+        if intersect(_joined(exist), in_use) != list(in_use):
+            raise BadInput("frames in use: a range lies outside the memory")
+        for first, end in subtract([(0, self.n_table_frames)], exist):
+            mark(self.table, first, end, HOLE)
+        for first, end in in_use:
+            mark(self.table, first, end, HEAD)
+            self._counters[ledger.LIVE] += end - first
+        self._words = []
+        for number, zone in enumerate(self.zones):
+            for first, end in zone.reserved:
+                mark(self.table, first, end, RESERVED)
+            self._set_up(number, zone, subtract(subtract(zone.ranges, zone.reserved), in_use))
+
+    def _set_up(self, number: int, zone: Zone, free: Sequence[Range]) -> None:
+        firsts, ends = (np.array([run[side] for run in free], np.int64) for side in (0, 1))
+        words = lazy_zeros(self.policy.n_words(zone.first_pfn, zone.end_pfn, len(free)), np.int64)
+        self._words.append(words)
+        self.zone_records[number] = (zone.first_pfn, zone.end_pfn, int((ends - firsts).sum()), address_of(words), len(words))
+        self.entries.setup(self.root, number, firsts, ends)
+
+    def _free_runs(self) -> list[Array]:
+        """The free runs of each zone, as int64 rows (first, end)."""
+        firsts, kinds = state_runs(self.table)
+        ends = np.append(firsts[1:], self.n_table_frames)
+        runs = np.stack([firsts[kinds == RUN_FREE], ends[kinds == RUN_FREE]], axis=1)
+        cut = [np.clip(runs, zone.first_pfn, zone.end_pfn) for zone in self.zones]
+        return [np.ascontiguousarray(zone[zone[:, 0] < zone[:, 1]]) for zone in cut]
+
+    def free_runs_of(self, zone: int) -> Array:
+        """The free runs of one zone, as int64 rows (first, end)."""
+        return self._free_runs()[zone]
+
+    def _counts(self, zone: str | None) -> tuple[int, ...]:
+        info = self.buddyinfo()
+        if zone is None:
+            return tuple(sum(by_order) for by_order in zip(*info.values(), strict=True))
+        if zone not in info:
+            raise BadInput(f"no zone {zone!r}; there are {', '.join(info)}")
+        return info[zone]
+
+    def _failed(self, n_frames: int) -> OutOfFrames:
+        """The exception for a request that was not served, with the reason."""
+        n_free = int(self.zone_records["n_free"].sum())
+        largest = self.largest_free_run()
+        facts: dict[str, Any] = {"n_frames": n_frames, "n_free": n_free, "largest_free_run": largest}
+        asked = f"OutOfFrames: {n_frames} frame{'s' if n_frames != 1 else ''} asked for"
+        if all(not self._granted(zone, n_frames) for zone in range(len(self.zones))):
+            return OutOfFrames(f"{asked}; {self.policy.name} never gives so many at once here", **facts, reason="limit")
+        if n_free < n_frames:
+            return OutOfFrames(f"{asked}, {n_free} free", **facts, reason="empty")
+        order = min((n_frames - 1).bit_length(), N_ORDERS - 1)
+        return OutOfFrames(f"{asked}, {n_free} free but scattered: the largest free run has {largest}, and the fragmentation index for order "
+                           f"{order} is {self.extfrag_index(order)}", **facts, reason="scattered")
+
+    def _granted(self, zone: int, n_frames: int) -> int:
+        """What the policy would take for such a request in a zone, or 0."""
+        return int(interpreted(self.policy.granted)(self.area(zone), n_frames))
+
+    def area(self, zone: int) -> Any:
+        """A zone as the policy sees it, for an audit."""
+        record = self.zone_records[zone]
+        words = self._words[zone] if zone < len(self._words) else np.zeros(0, np.int64)
+        return interpreted(self.policy.open_area)(self.table.frames, words, self._counters[:N_TALLIES], int(record["first"]), int(record["end"]))
+
+    def _broken(self) -> SimError:
+        """The policy gave out a frame that was not its own to give."""
+        pfn = int(self._counters[ledger.WITNESS])
+        state = self.table.frames[pfn] if 0 <= pfn < self.n_table_frames else None
+        what = "which is no frame of the zone" if state is None or state["state"] == 0 else f"which is {STATE_NAMES[state['state']]}{_by(state['event'])}"
+        message = f"policy {self.policy.name} gave out frame {pfn:#x}, {what}"
+        return BadPolicy(message) if self.policy.plain else BrokenInvariant(message)
+
+    def _refused(self, pfn: int, n_frames: int | None, status: int) -> BadFree:
+        """The exception for a free that was refused."""
+        witness = int(self._counters[ledger.WITNESS])
+        event = int(self.table.frames[witness]["event"]) if 0 <= witness < self.n_table_frames else 0
+        if status == events.DOUBLE_FREE:
+            return DoubleFree(f"DoubleFree: frame {pfn:#x} was already freed{_by(event)}", pfn=pfn, event=event)
+        if status == events.INTERIOR_FREE:
+            return InteriorFree(f"InteriorFree: frame {pfn:#x} lies inside an allocation{_by(event, 'made')}", pfn=pfn, event=event)
+        if status == events.RESERVED:
+            return Reserved(f"Reserved: frame {pfn:#x} is reserved and was never given out", pfn=pfn)
+        if status == events.OUT_OF_RANGE:
+            return OutOfRange(f"OutOfRange: there is no frame {pfn:#x}", pfn=pfn)
+        if witness == pfn:
+            return NotAllocated(f"NotAllocated: frame {pfn:#x} was never allocated", pfn=pfn)
+        return NotAllocated(f"NotAllocated: of {n_frames} frames at {pfn:#x} only {witness - pfn} are of the allocation there", pfn=pfn, event=event)
+
+
+class Entries:
+    """`alloc`, `free` and `setup` of one policy's bookkeeping, to be called with a manager's root."""
+
+    def __init__(self, bound: ledger.Bound, policy: Policy) -> None:
+        make = interpreted if policy.plain else entry
+        self.alloc = make(bind(_alloc, policy.name, bound_alloc=bound.alloc))
+        self.free = make(bind(_free, policy.name, bound_free=bound.free))
+        self.setup = make(bind(_setup, policy.name, bound_setup=bound.setup))
+
+
+def bound_alloc(state: Any, request: Any) -> int:
+    raise NotImplementedError
+
+
+def bound_free(state: Any, pfn: int, request: Any) -> int:
+    raise NotImplementedError
+
+
+def bound_setup(state: Any, zone: int, firsts: Array, ends: Array) -> None:
+    raise NotImplementedError
+
+
+def _alloc(root: Array, n_frames: int, owner: int, cpu: int, mobility: int) -> int:
+    return bound_alloc(open_state(root), Request(n_frames, owner, cpu, mobility))
+
+
+def _free(root: Array, pfn: int, n_frames: int) -> int:
+    return bound_free(open_state(root), pfn, Request(n_frames, 0, 0, 0))
+
+
+def _setup(root: Array, zone: int, firsts: Array, ends: Array) -> None:
+    bound_setup(open_state(root), zone, firsts, ends)
+
+
+def _by(event: int, verb: str = "") -> str:
+    """`, by event 4`; nothing for event 0."""
+    return f", {verb + ' ' if verb else ''}by event {int(event)}" if event else ""
+
+
+def _joined(ranges: Sequence[Range]) -> list[Range]:
+    """Ascending ranges with the adjacent ones made one."""
+    joined: list[Range] = []
+    for first, end in ranges:
+        if joined and joined[-1][1] == first:
+            joined[-1] = (joined[-1][0], end)
+        else:
+            joined.append((first, end))
+    return joined
