@@ -3,6 +3,7 @@
 Ways to write a compiled function, from the inside out:
 
 ``@compiled``   a small step. It is inlined into whoever calls it and never stands alone.
+``outlined``    a large step that several call, compiled once. Its arguments are numbers.
 ``bind``        the same text with other functions under some of its names: one loop, made anew for every policy.
 ``entry``       the door from the interpreter: compiled at the first call, kept on disk for the next process.
 ``callback``    the door from the engine: a C function pointer.
@@ -43,6 +44,11 @@ JIT: bool = not numba.config.DISABLE_JIT
 def compiled(function: F) -> F:
     """A step of compiled code, inlined into its callers (worth a factor of two to three)."""
     return cast(F, numba.njit(forceinline=True, error_model="numpy")(function))
+
+
+def outlined(function: F) -> F:
+    """A step of compiled code that is called, not inlined: for large ones that many call. Its arguments are numbers, which cost nothing to pass."""
+    return cast(F, numba.njit(error_model="numpy")(function))
 
 
 def entry(function: F) -> F:
@@ -130,30 +136,43 @@ def array_view(dtype: Any) -> Callable[[int, int], Array]:
     return cast(Callable[[int, int], Array], view)
 
 
-def _prefetcher() -> Callable[[Array, int], None]:
-    """A function (array, index) that asks the processor to fetch an element it will soon be asked for. It changes nothing else."""
+def _hand_made(in_interpreter: Callable[..., Any], generate: Callable[[Any, Any], None]) -> Callable[..., None]:
+    """A compiled function of two 64-bit numbers that numba has no words for: `generate` writes it for LLVM."""
     if not JIT:
-        return lambda array, index: None
+        return in_interpreter
 
     @intrinsic  # type: ignore[misc]
-    def fetch(typing_context: Any, address: Any) -> Any:
-        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            word, pointer = ir.IntType(32), ir.IntType(8).as_pointer()
-            function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(ir.VoidType(), [pointer, word, word, word]),
-                                                      "llvm.prefetch.p0")
-            builder.call(function, [builder.inttoptr(arguments[0], pointer), word(0), word(3), word(1)])
+    def emit(typing_context: Any, first: Any, second: Any) -> Any:
+        def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            generate(builder, arguments)
             return context.get_dummy_value()
-        return numba.types.void(numba.int64), generate
+        return numba.types.void(numba.int64, numba.int64), code
 
     @numba.njit(forceinline=True)  # type: ignore[misc]
-    def prefetch(array: Array, index: int) -> None:
-        fetch(array.ctypes.data + index * array.itemsize)
+    def call(first: int, second: int) -> None:
+        emit(first, second)
 
-    prefetch.in_interpreter = lambda array, index: None
-    return cast(Callable[[Array, int], None], prefetch)
+    call.in_interpreter = in_interpreter
+    return cast(Callable[..., None], call)
 
 
-prefetch = _prefetcher()
+def _emit_call(builder: Any, arguments: Any) -> None:
+    kind = ir.FunctionType(ir.VoidType(), [ir.IntType(64)])
+    builder.call(builder.inttoptr(arguments[0], kind.as_pointer()), [arguments[1]])
+
+
+def _emit_prefetch(builder: Any, arguments: Any) -> None:
+    word, pointer = ir.IntType(32), ir.IntType(8).as_pointer()
+    kind = ir.FunctionType(ir.VoidType(), [pointer, word, word, word])
+    function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+    builder.call(function, [builder.inttoptr(builder.add(*arguments), pointer), word(0), word(3), word(1)])
+
+
+call_address = _hand_made(lambda address, argument: ctypes.CFUNCTYPE(None, ctypes.c_int64)(int(address))(int(argument)), _emit_call)
+"""(address, argument): calls the C function of one 64-bit argument at an address."""
+
+prefetch = _hand_made(lambda address, offset: None, _emit_prefetch)
+"""(address, offset): asks the processor to fetch what will soon be read there. It changes nothing else."""
 
 
 @lru_cache(maxsize=1024)

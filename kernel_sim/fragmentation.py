@@ -1,8 +1,8 @@
 """Free memory as blocks: cutting runs into aligned blocks, and what their sizes say about fragmentation.
 
-A *block* of order k is 2^k frames that begin at a multiple of 2^k. Any run of frames is cut into the largest such blocks in just one
-way: from its first frame upwards the blocks grow as the alignment allows, until the rest is too short, and shrink again. That is
-how a buddy allocator holds a free run, so the count of blocks by order is the kernel's ``/proc/buddyinfo``.
+A *block* of order k is 2^k frames that begin at a multiple of 2^k. Any run of frames is cut into the largest such blocks in just
+one way: from its first frame upwards the blocks grow as the alignment allows, until the rest is too short, and shrink again. That
+is how a buddy allocator holds a free run, so the count of blocks by order is the kernel's ``/proc/buddyinfo``.
 
 The two indices are those of Linux' mm/vmstat.c, in thousandths and in its integer arithmetic (Mel Gorman and Andy Whitcroft, "The
 what, the why and the where to of anti-fragmentation", Ottawa Linux Symposium 2006):
@@ -88,7 +88,8 @@ def extfrag_index(counts: Sequence[int], order: int) -> int:
     """Why a request of `order` fails, in thousandths: towards 0 for lack of memory, towards 1000 for fragmentation.
 
     -1000 when it would not fail, 0 when there is no free block at all, else 1000 - (1000 + free * 1000 / 2^order) / blocks, as
-    mm/vmstat.c has it. Every quotient is of numbers not negative, so cutting towards zero and towards minus infinity are the same.
+    mm/vmstat.c has it: below 0 when there are only a few blocks, each a little too small. Both quotients are of numbers that are
+    not negative, so that Python's division, which rounds down, and C's, which rounds towards zero, agree.
     """
     n_blocks = sum(int(n) for n in counts)
     if n_blocks == 0:

@@ -15,7 +15,7 @@ import numpy as np
 
 from kernel_sim import events
 from kernel_sim.allocators.base import N_TALLIES, Policy, Request
-from kernel_sim.compiled import Array, array_view, bind, compiled
+from kernel_sim.compiled import Array, array_view, bind, compiled, interpreted, outlined
 from kernel_sim.events import BAD_COUNT, BROKEN, EVENT, OK, OUT_OF_FRAMES, RING_EVENTS
 from kernel_sim.frames import NO_FRAMES, Table, bytes_at, claim, end_of_free, frames_at, vacate, words_at
 
@@ -184,17 +184,34 @@ def setup(state: State, zone: int, firsts: Array, ends: Array) -> None:
     policy_setup(area_of(state, zone), firsts, ends)
 
 
+@outlined
+def far_alloc(root: int, n_frames: int, owner: int, cpu: int, mobility: int) -> int:
+    """`alloc`, for callers that are not in a hurry: by the root's address, and not inlined."""
+    return alloc(open_state(words_at(root, ROOT_WORDS)), Request(n_frames, owner, cpu, mobility))
+
+
+@outlined
+def far_free(root: int, pfn: int, n_frames: int) -> int:
+    """`free`, likewise."""
+    return free(open_state(words_at(root, ROOT_WORDS)), pfn, Request(n_frames, np.int64(0), np.int64(0), np.int64(0)))
+
+
 class Bound(NamedTuple):
     """The bookkeeping, made for one policy: functions to be called from compiled code, or from the interpreter for a plain Python policy."""
 
     alloc: Any
     free: Any
     setup: Any
+    far_alloc: Any
+    far_free: Any
 
 
-def bind_policy(policy: Policy, make: Any = compiled) -> Bound:
-    """`alloc`, `free` and `setup` for a policy. `make` is `compiled`, or `interpreted` for one in plain Python."""
+def bind_policy(policy: Policy) -> Bound:
+    """The functions above, for a policy: compiled, or in the interpreter for one in plain Python."""
+    make, make_far = (interpreted, interpreted) if policy.plain else (compiled, outlined)
     open_here = make(bind(area_of, policy.name, policy_open=policy.open_area))
     names = {"area_of": open_here, "policy_granted": policy.granted, "policy_alloc": policy.alloc, "policy_free": policy.free,
              "policy_setup": policy.setup}
-    return Bound(*(make(bind(function, policy.name, **names)) for function in (alloc, free, setup)))
+    here = {function.__name__: make(bind(function, policy.name, **names)) for function in (alloc, free, setup)}
+    far = {function.__name__: make_far(bind(function, policy.name, **here)) for function in (far_alloc, far_free)}
+    return Bound(**here, **far)

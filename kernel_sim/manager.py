@@ -29,7 +29,7 @@ from kernel_sim.errors import (
 from kernel_sim.ledger import open_state
 from kernel_sim.frames import CHUNK_SHIFT, FRAME, HEAD, HOLE, RESERVED, RUN_FREE, STATE_NAMES, Table, lazy_zeros, mark, state_runs
 from kernel_sim.units import N_ORDERS, Pfn
-from kernel_sim.zones import Range, Zone, check_ranges, intersect, plain_zone, subtract
+from kernel_sim.zones import Range, Zone, check_ranges, intersect, join, plain_zone, subtract
 
 
 @dataclass(frozen=True)
@@ -166,7 +166,7 @@ class FrameManager:
     @cached_property
     def bound(self) -> ledger.Bound:
         """The bookkeeping, made for this policy."""
-        return ledger.bind_policy(self.policy, interpreted if self.policy.plain else ledger.compiled)
+        return ledger.bind_policy(self.policy)
 
     @cached_property
     def entries(self) -> Entries:
@@ -187,7 +187,7 @@ class FrameManager:
         """Set holes, reserved frames and those in use aside, and tell the policy of the rest."""
         check_ranges(in_use, "frames in use")
         exist = [part for zone in self.zones for part in zone.ranges]
-        if intersect(_joined(exist), in_use) != list(in_use):
+        if intersect(join(exist), in_use) != list(in_use):
             raise BadInput("frames in use: a range lies outside the memory")
         for first, end in subtract([(0, self.n_table_frames)], exist):
             mark(self.table, first, end, HOLE)
@@ -314,13 +314,3 @@ def _by(event: int, verb: str = "") -> str:
     """`, by event 4`; nothing for event 0."""
     return f", {verb + ' ' if verb else ''}by event {int(event)}" if event else ""
 
-
-def _joined(ranges: Sequence[Range]) -> list[Range]:
-    """Ascending ranges with the adjacent ones made one."""
-    joined: list[Range] = []
-    for first, end in ranges:
-        if joined and joined[-1][1] == first:
-            joined[-1] = (joined[-1][0], end)
-        else:
-            joined.append((first, end))
-    return joined

@@ -140,7 +140,7 @@ def bound_free(state: State, pfn: int, request: Request) -> int:
 def look_ahead(state: State, operations: Any, i: int, placements: Array) -> None:
     """Ask for the records of a frame that will soon be freed: frees come in no order that a cache could foresee."""
     if i < len(operations) and operations[i]["kind"] == FREE:
-        prefetch(state.table.frames, max(placements[np.uint64(operations[i]["slot"])], 0))
+        prefetch(state.table.frames.ctypes.data, max(placements[np.uint64(operations[i]["slot"])], 0) * state.table.frames.itemsize)
 
 
 def _perform(root: Array, operations: Any, placements: Array) -> tuple[int, int]:

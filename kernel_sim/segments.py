@@ -13,12 +13,10 @@ from typing import Any
 import numpy as np
 
 from kernel_sim import events
-from kernel_sim.allocators.base import Request
 from kernel_sim.compiled import Array, address_of, array_view, bind, compiled, entry, interpreted
 from kernel_sim.errors import NoSuchSegment
 from kernel_sim.events import NO_SUCH_SEGMENT, OK, OUT_OF_FRAMES
 from kernel_sim.frames import lazy_zeros
-from kernel_sim.ledger import State, open_state
 from kernel_sim.manager import FrameManager
 from kernel_sim.units import FRAME_BYTES
 
@@ -44,26 +42,25 @@ class Segment:
 segments_at = array_view(SEGMENT)
 
 
-def bound_alloc(state: State, request: Request) -> int:
+def far_alloc(root: int, n_frames: int, owner: int, cpu: int, mobility: int) -> int:
     raise NotImplementedError
 
 
-def bound_free(state: State, pfn: int, request: Request) -> int:
+def far_free(root: int, pfn: int, n_frames: int) -> int:
     raise NotImplementedError
 
 
 @compiled
-def segment_alloc(state: State, segments: Array, bound: int, owner: int) -> int:
+def segment_alloc(root: int, segments: Array, bound: int, owner: int) -> int:
     """The id of a new segment of `bound` bytes, or minus a status. Entry 0 is no segment: it heads the chain of free ids."""
     if bound < 1:
-        return -events.BAD_COUNT
+        return np.int64(-events.BAD_COUNT)  # type: ignore[return-value]  # an int wherever it runs
     free_id = segments[0]["next"]
     if free_id == 0:
         free_id = segments[0]["live"] + 1       # never used before
         if free_id >= len(segments):
-            return -OUT_OF_FRAMES
-    n_frames = (bound - 1) // FRAME_BYTES + 1
-    pfn = bound_alloc(state, Request(n_frames, owner, np.int64(0), np.int64(0)))
+            return np.int64(-OUT_OF_FRAMES)  # type: ignore[return-value]
+    pfn = far_alloc(root, (bound - 1) // FRAME_BYTES + 1, owner, np.int64(0), np.int64(0))
     if pfn < 0:
         return pfn
     if segments[0]["next"] == 0:
@@ -72,7 +69,7 @@ def segment_alloc(state: State, segments: Array, bound: int, owner: int) -> int:
     segments[free_id]["base"] = pfn * FRAME_BYTES
     segments[free_id]["bound"] = bound
     segments[free_id]["live"] = 1
-    return np.int64(free_id)  # type: ignore[return-value]  # an int wherever it runs
+    return np.int64(free_id)  # type: ignore[return-value]
 
 
 @compiled
@@ -82,11 +79,11 @@ def is_segment(segments: Array, segment: int) -> bool:
 
 
 @compiled
-def segment_free(state: State, segments: Array, segment: int) -> int:
+def segment_free(root: int, segments: Array, segment: int) -> int:
     """OK, or why not."""
     if not is_segment(segments, segment):
         return np.int64(NO_SUCH_SEGMENT)  # type: ignore[return-value]
-    status = bound_free(state, segments[segment]["base"] // FRAME_BYTES, Request(np.int64(0), np.int64(0), np.int64(0), np.int64(0)))
+    status = far_free(root, segments[segment]["base"] // FRAME_BYTES, np.int64(0))
     if status == OK:
         segments[segment]["live"] = 0
         segments[segment]["next"] = segments[0]["next"]
@@ -105,7 +102,7 @@ class SegmentTable:
         """A new segment of that many bytes, in whole frames. OutOfFrames when the policy has no such run; ValueError below 1 byte."""
         if size_bytes < 1:
             raise ValueError(f"a segment has at least one byte, not {size_bytes}")
-        made = int(self._entries[0](self.manager.root, self.records, min(size_bytes, 1 << 62), owner & 0xFFFF))
+        made = int(self._entries[0](address_of(self.manager.root), self.records, min(size_bytes, 1 << 62), owner & 0xFFFF))
         if made < 0:
             raise self.manager.error_for(-made, -(-size_bytes // FRAME_BYTES))
         return self.lookup(made)
@@ -120,7 +117,7 @@ class SegmentTable:
     def free(self, segment: int) -> None:
         """Give a segment's frames back. NoSuchSegment for an id that names none."""
         self.lookup(segment)
-        status = int(self._entries[1](self.manager.root, self.records, segment))
+        status = int(self._entries[1](address_of(self.manager.root), self.records, segment))
         if status != OK:        # somebody freed its frames behind its back
             raise self.manager.error_for(status, None)
 
@@ -140,13 +137,13 @@ class SegmentTable:
 def bind_segments(manager: FrameManager) -> tuple[Any, Any]:
     """`segment_alloc` and `segment_free` for a manager's policy."""
     make = interpreted if manager.policy.plain else compiled
-    name = manager.policy.name
-    return (make(bind(segment_alloc, name, bound_alloc=manager.bound.alloc)), make(bind(segment_free, name, bound_free=manager.bound.free)))
+    name, far = manager.policy.name, {"far_alloc": manager.bound.far_alloc, "far_free": manager.bound.far_free}
+    return make(bind(segment_alloc, name, **far)), make(bind(segment_free, name, **far))
 
 
-def _alloc(root: Array, segments: Array, bound: int, owner: int) -> int:
-    return segment_alloc(open_state(root), segments, bound, owner)
+def _alloc(root: int, segments: Array, bound: int, owner: int) -> int:
+    return segment_alloc(root, segments, bound, owner)
 
 
-def _free(root: Array, segments: Array, segment: int) -> int:
-    return segment_free(open_state(root), segments, segment)
+def _free(root: int, segments: Array, segment: int) -> int:
+    return segment_free(root, segments, segment)

@@ -136,7 +136,7 @@ def read_memory_map(path: str | Path) -> list[Range]:
     for (_, last_end, _), (first, _, line) in zip(usable, usable[1:], strict=False):
         if first < last_end:
             raise BadInput(f"{path}:{line}: usable memory overlaps an earlier range")
-    frames = _join((-(-first // FRAME_BYTES), end // FRAME_BYTES) for first, end, _ in usable)
+    frames = join((-(-first // FRAME_BYTES), end // FRAME_BYTES) for first, end, _ in usable)
     frames = subtract(frames, _NEVER_RAM)
     if not frames:
         raise BadInput(f"{path}: no usable memory in this memory map (e820 lines of a kernel log, or /proc/iomem read as root)")
@@ -161,7 +161,7 @@ def _usable_bytes(path: str, lines: Sequence[str]) -> list[tuple[int, int, int]]
     return found
 
 
-def _join(ranges: Iterable[Range]) -> list[Range]:
+def join(ranges: Iterable[Range]) -> list[Range]:
     """Ascending ranges with the empty ones dropped and the adjacent ones made one."""
     joined: list[Range] = []
     for first, end in ranges:

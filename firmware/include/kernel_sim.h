@@ -1,0 +1,75 @@
+/* The SDK: what a guest asks of the machine. Everything here is a few lines in lib/; read them, they are the whole story.
+ *
+ * A call is written to the call box, a page that guest and host both see; then the doorbell is rung, and the answer stands in the box.
+ */
+#ifndef KERNEL_SIM_H
+#define KERNEL_SIM_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include "abi.h"
+
+typedef int64_t pfn_t;                          /* a page-frame number; a failure is minus a status */
+
+/* --- frames ------------------------------------------------------------------------------------------------------------------ */
+
+pfn_t frame_alloc(int64_t n_frames);            /* a run of frames: the first one's number, or minus a status */
+pfn_t frame_alloc_for(int64_t n_frames, uint16_t owner, uint16_t cpu, uint16_t mobility);
+int frame_free(pfn_t pfn);                      /* the allocation that starts there: a status */
+int frame_free_part(pfn_t pfn, int64_t n_frames);       /* part of one, from there on */
+void *frame_address(pfn_t pfn);                 /* where the direct map shows a frame */
+
+/* Many at once, with one ring of the doorbell: each frames[i] becomes a pfn or minus a status. Returns how many were served. */
+int64_t frames_alloc(pfn_t *frames, int64_t count);
+int64_t frames_free(const pfn_t *frames, int64_t count);
+
+/* --- segments ---------------------------------------------------------------------------------------------------------------- */
+
+struct segment {
+    int64_t id;                                 /* or minus a status */
+    uint64_t base;                              /* physical */
+    uint64_t bound;                             /* bytes */
+};
+
+struct segment segment_alloc(uint64_t size_bytes, uint16_t owner);
+struct segment segment_lookup(int64_t id);
+int segment_free(int64_t id);
+void *segment_address(const struct segment *segment, uint64_t offset);  /* NULL at or beyond the bound */
+
+/* --- the machine ------------------------------------------------------------------------------------------------------------- */
+
+struct memory_info {
+    int64_t n_frames, n_free, n_used;
+};
+
+struct memory_info memory_info(void);
+const char *status_name(int status);
+
+/* The operations of a trace, a window at a time: how many stand in the window, 0 at the end, or minus a status. */
+int64_t stream_next(void);
+#define window_operations ((volatile const struct operation *)WINDOW)
+#define window_results ((volatile pfn_t *)RESULTS)
+
+#define guest_report (*(volatile struct guest_report *)GUEST_REPORT)
+
+/* The raw door: any call at all. Returns the status. */
+int call(struct call_box *box);
+
+/* --- console, exit, and what C wants ----------------------------------------------------------------------------------------- */
+
+void console_putc(char c);
+void print(const char *format, ...);            /* %d %u %x %s %c %%, with l as in %ld */
+_Noreturn void exit(int status);
+
+void *memset(void *to, int value, size_t n);
+void *memcpy(void *to, const void *from, size_t n);
+
+struct random {
+    uint64_t state;
+};
+uint64_t random_next(struct random *random);    /* splitmix64: the same numbers everywhere for the same seed */
+uint64_t random_below(struct random *random, uint64_t limit);
+
+int main(const struct boot_info *boot);
+
+#endif

@@ -1,0 +1,61 @@
+"""The devices: a debug console, an exit port, and a budget of guest work. Compiled, called by the engine."""
+
+from __future__ import annotations
+
+from kernel_sim.compiled import Array, call_address, compiled
+from kernel_sim.frames import bytes_at, words_at
+from kernel_sim.machine.board import (
+    B_BLOCKS,
+    B_BUDGET,
+    B_CONSOLE,
+    B_CONSOLE_BYTES,
+    B_CONSOLE_USED,
+    B_ENGINE,
+    B_EXIT_STATUS,
+    B_STOP_FUNCTION,
+    B_VECTOR,
+    B_WHY,
+    BOARD_WORDS,
+    EXITED,
+    INTERRUPT,
+    OUT_OF_BUDGET,
+)
+
+
+@compiled
+def stop(board: Array, why: int) -> None:
+    """Stop the engine; the machine reads why."""
+    board[B_WHY] = why
+    call_address(board[B_STOP_FUNCTION], board[B_ENGINE])
+
+
+@compiled
+def put_on_console(board: Array, value: int) -> None:
+    """One byte for the console. What no longer fits is counted and dropped."""
+    used = board[B_CONSOLE_USED]
+    if used < board[B_CONSOLE_BYTES]:
+        bytes_at(board[B_CONSOLE], board[B_CONSOLE_BYTES])[used] = value & 255
+    board[B_CONSOLE_USED] = used + 1
+
+
+@compiled
+def exit_machine(board: Array, value: int) -> None:
+    """The guest is done. The first value counts: what runs until the engine has stopped does not."""
+    if board[B_WHY] != EXITED:
+        board[B_EXIT_STATUS] = value
+        stop(board, EXITED)
+
+
+def on_block(engine: int, address: int, size: int, board_address: int) -> None:
+    """The engine's hook on every block of guest code: time, as this machine counts it."""
+    board = words_at(board_address, BOARD_WORDS)
+    board[B_BLOCKS] += 1
+    if board[B_BLOCKS] > board[B_BUDGET]:
+        stop(board, OUT_OF_BUDGET)
+
+
+def on_interrupt(engine: int, vector: int, board_address: int) -> None:
+    """The engine's hook on interrupts and exceptions: no guest here takes them, so they end the run."""
+    board = words_at(board_address, BOARD_WORDS)
+    board[B_VECTOR] = vector
+    stop(board, INTERRUPT)

@@ -1,0 +1,206 @@
+"""The doorbell: what the guest asks of the host. Compiled, and called by the engine with no interpreter in between.
+
+The guest writes a call and its arguments into the call box and executes `out`. Nothing in the box is trusted: numbers are checked here or by the
+manager before anything is indexed with them. `serve` is made anew for every policy, around its bookkeeping.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from kernel_sim.allocators.base import Request
+from kernel_sim.compiled import Array, array_view, bind, compiled, interpreted, outlined
+from kernel_sim.events import BAD_COUNT, BROKEN, NO_SUCH_CALL, NO_SUCH_SEGMENT, NOT_SERVED, OK
+from kernel_sim.frames import words_at
+from kernel_sim.ledger import LIVE, ROOT_WORDS, State, open_state
+from kernel_sim.machine import abi
+from kernel_sim.machine.abi import (
+    BATCH_CALL,
+    BATCH_CALLS,
+    CONSOLE_PORT,
+    DOORBELL_PORT,
+    EXIT_PORT,
+    FRAME_ALLOC,
+    FRAME_FREE,
+    MEMORY_INFO,
+    SEGMENT_ALLOC,
+    SEGMENT_FREE,
+    SEGMENT_LOOKUP,
+    STREAM_NEXT,
+)
+from kernel_sim.machine.board import (
+    B_BATCH,
+    B_CALL_BOX,
+    B_CALLS,
+    B_MANAGER_ROOT,
+    B_N_SEGMENTS,
+    B_SEGMENTS,
+    B_STREAMS,
+    BOARD_WORDS,
+    BROKE,
+    WANTS_WINDOW,
+)
+from kernel_sim.machine.devices import exit_machine, put_on_console, stop
+from kernel_sim.manager import FrameManager
+from kernel_sim.segments import bind_segments, is_segment, segments_at
+
+boxes_at = array_view(abi.dtype(abi.CallBox))
+
+
+def bound_alloc(state: State, request: Request) -> int:
+    raise NotImplementedError
+
+
+def bound_free(state: State, pfn: int, request: Request) -> int:
+    raise NotImplementedError
+
+
+def far_alloc(root: int, n_frames: int, owner: int, cpu: int, mobility: int) -> int:
+    raise NotImplementedError
+
+
+def far_free(root: int, pfn: int, n_frames: int) -> int:
+    raise NotImplementedError
+
+
+def segment_alloc(root: int, segments: Array, bound: int, owner: int) -> int:
+    raise NotImplementedError
+
+
+def segment_free(root: int, segments: Array, segment: int) -> int:
+    raise NotImplementedError
+
+
+@compiled
+def serve_frames(state: State, box: Any) -> int:
+    """FRAME_ALLOC and FRAME_FREE: the status."""
+    request = Request(np.int64(box["n_frames"]), np.int64(box["owner"]), np.int64(box["cpu"]), np.int64(box["mobility"]))
+    if box["call"] == FRAME_ALLOC:
+        pfn = bound_alloc(state, request)
+        box["pfn"] = pfn
+        return OK if pfn >= 0 else -pfn
+    if request.n_frames < 0:
+        return BAD_COUNT
+    return bound_free(state, np.int64(box["pfn"]), request)
+
+
+@compiled
+def serve_frames_far(root: int, box: Any) -> int:
+    """The same for a call in a batch, where the bookkeeping is not inlined again."""
+    if box["call"] == FRAME_ALLOC:
+        pfn = far_alloc(root, np.int64(box["n_frames"]), np.int64(box["owner"]), np.int64(box["cpu"]), np.int64(box["mobility"]))
+        box["pfn"] = pfn
+        return OK if pfn >= 0 else -pfn
+    if box["n_frames"] < 0:
+        return BAD_COUNT
+    return far_free(root, np.int64(box["pfn"]), np.int64(box["n_frames"]))
+
+
+@compiled
+def serve_segments(board: Array, box: Any) -> int:
+    """SEGMENT_ALLOC, SEGMENT_FREE and SEGMENT_LOOKUP: the status."""
+    segments = segments_at(board[B_SEGMENTS], board[B_N_SEGMENTS])
+    segment = np.int64(box["segment"])
+    if box["call"] == SEGMENT_FREE:
+        return segment_free(board[B_MANAGER_ROOT], segments, segment)
+    if box["call"] == SEGMENT_ALLOC:
+        segment = segment_alloc(board[B_MANAGER_ROOT], segments, np.int64(box["bound"]), np.int64(box["owner"]))
+        if segment < 0:
+            return -segment
+    elif not is_segment(segments, segment):
+        return NO_SUCH_SEGMENT
+    box["segment"] = segment
+    box["base"] = segments[segment]["base"]
+    box["bound"] = segments[segment]["bound"]
+    return OK
+
+
+@compiled
+def serve_info(root: int, box: Any) -> int:
+    """MEMORY_INFO: all frames, those that are free, those in use."""
+    state = open_state(words_at(root, ROOT_WORDS))
+    free = np.int64(0)
+    for zone in range(len(state.zones)):
+        free += state.zones[zone]["n_free"]
+    used = state.counters[LIVE]
+    box["n_frames"] = free + used
+    box["bound"] = free
+    box["base"] = used
+    return OK
+
+
+@compiled
+def serve_one(board: Array, box: Any) -> int:
+    """One call that may also stand in a batch: the status."""
+    call = box["call"]
+    if call == FRAME_ALLOC or call == FRAME_FREE:
+        return serve_frames_far(board[B_MANAGER_ROOT], box)
+    if call == SEGMENT_ALLOC or call == SEGMENT_FREE or call == SEGMENT_LOOKUP:
+        return serve_segments(board, box)
+    if call == MEMORY_INFO:
+        return serve_info(board[B_MANAGER_ROOT], box)
+    return NO_SUCH_CALL
+
+
+@outlined
+def serve_others(board_address: int) -> int:
+    """Every call but the two that must be fast; a batch is a list of calls, each with a status of its own."""
+    board = words_at(board_address, BOARD_WORDS)
+    box = boxes_at(board[B_CALL_BOX], 1)[0]
+    if box["call"] == STREAM_NEXT:
+        if board[B_STREAMS]:
+            stop(board, WANTS_WINDOW)
+        return np.int64(NOT_SERVED)  # type: ignore[return-value]  # unless the machine, having stopped, says otherwise
+    is_batch = box["call"] == BATCH_CALL
+    if is_batch and not 0 < box["n_frames"] <= BATCH_CALLS:
+        return np.int64(BAD_COUNT)  # type: ignore[return-value]
+    boxes = boxes_at(board[B_BATCH], BATCH_CALLS) if is_batch else boxes_at(board[B_CALL_BOX], 1)
+    status = np.int64(OK)
+    for i in range(np.int64(box["n_frames"]) if is_batch else 1):
+        status = np.int64(serve_one(board, boxes[i]))
+        boxes[i]["status"] = status
+        if status == BROKEN:
+            break
+    return np.int64(OK) if is_batch and status != BROKEN else status  # type: ignore[return-value]
+
+
+@compiled
+def serve(board: Array, board_address: int) -> None:
+    """The doorbell has rung."""
+    board[B_CALLS] += 1
+    box = boxes_at(board[B_CALL_BOX], 1)[0]
+    if box["call"] == FRAME_ALLOC or box["call"] == FRAME_FREE:
+        status = serve_frames(open_state(words_at(board[B_MANAGER_ROOT], ROOT_WORDS)), box)
+    else:
+        status = serve_others(board_address)
+    if status == BROKEN:
+        stop(board, BROKE)
+    box["status"] = status
+
+
+def on_out(engine: int, port: int, size: int, value: int, board_address: int) -> None:
+    """The engine's hook on every `out`."""
+    board = words_at(board_address, BOARD_WORDS)
+    if port == DOORBELL_PORT:
+        serve(board, board_address)
+    elif port == CONSOLE_PORT:
+        put_on_console(board, value)
+    elif port == EXIT_PORT:
+        exit_machine(board, value)
+
+
+def bind_hook(manager: FrameManager) -> Callable[..., Any]:
+    """`on_out` for a manager: to be made a callback, compiled or, for a policy in plain Python, in the interpreter."""
+    name, bound = manager.policy.name, manager.bound
+    make, make_far = (interpreted, interpreted) if manager.policy.plain else (compiled, outlined)
+    take_segment, free_segment = bind_segments(manager)
+    frames = make(bind(serve_frames, name, bound_alloc=bound.alloc, bound_free=bound.free))
+    far = make(bind(serve_frames_far, name, far_alloc=bound.far_alloc, far_free=bound.far_free))
+    segments = make(bind(serve_segments, name, segment_alloc=take_segment, segment_free=free_segment))
+    one = make(bind(serve_one, name, serve_frames_far=far, serve_segments=segments))
+    served = make(bind(serve, name, serve_frames=frames, serve_others=make_far(bind(serve_others, name, serve_one=one))))
+    hook = bind(on_out, name, serve=served)
+    return interpreted(hook) if manager.policy.plain else hook
