@@ -14,6 +14,7 @@ from kernel_sim import ledger
 from kernel_sim.compiled import Array, entry
 from kernel_sim.errors import BrokenInvariant
 from kernel_sim.frames import CHUNK_SHIFT, HEAD, HOLE, PAD, RESERVED, RUN_FREE, RUN_USED, TAIL, state_runs
+from kernel_sim.zones import subtract
 
 if TYPE_CHECKING:
     from kernel_sim.manager import FrameManager
@@ -80,9 +81,9 @@ def _check_fixed(manager: FrameManager) -> None:
         for first, end in zone.reserved:
             if not (states[first:end] == RESERVED).all():
                 raise BrokenInvariant(f"zone {zone.name}: the reserved frames {first:#x} to {end:#x} did not stay so")
-        for (_, end), (first, _) in zip(zone.ranges, zone.ranges[1:], strict=False):
-            if not (states[end:first] == HOLE).all():
-                raise BrokenInvariant(f"zone {zone.name}: the hole {end:#x} to {first:#x} did not stay one")
+    for first, end in subtract([(0, manager.n_table_frames)], [part for zone in manager.zones for part in zone.ranges]):
+        if not (states[first:end] == HOLE).all():
+            raise BrokenInvariant(f"the hole {first:#x} to {end:#x} did not stay one")
 
 
 def _check_policy(manager: FrameManager, zone: int) -> None:

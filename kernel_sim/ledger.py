@@ -21,13 +21,13 @@ from kernel_sim.frames import NO_FRAMES, Table, bytes_at, claim, end_of_free, fr
 
 ZONE = np.dtype([
     ("first", "<i8"), ("end", "<i8"),
-    ("n_free", "<i8"),
+    ("n_frames", "<i8"), ("n_free", "<i8"),     # frames for hire: those that exist and are not reserved
     ("words", "<i8"), ("n_words", "<i8"),   # where the policy's own words are, and how many
 ])
 
 # Counters: the policy's three tallies (allocators.base), then the manager's.
-CLOCK, N_ALLOCS, N_FAILED, N_FREES, N_REFUSED, REQUESTED, GRANTED, LIVE, WITNESS = range(N_TALLIES, N_TALLIES + 9)
-N_COUNTERS = N_TALLIES + 9
+CLOCK, N_ALLOCS, N_FAILED, N_REFUSED, REQUESTED, GRANTED, WITNESS = range(N_TALLIES, N_TALLIES + 7)
+N_COUNTERS = N_TALLIES + 7
 
 # The root: addresses and lengths.
 R_FRAMES, R_N_FRAMES, R_TOUCHED, R_N_TOUCHED, R_ZONES, R_N_ZONES, R_COUNTERS, R_RING = range(8)
@@ -54,7 +54,7 @@ def open_state(root: Array) -> State:
 
 
 @compiled
-def policy_open(frames: Array, words: Array, tally: Array, first: int, end: int) -> Any:
+def policy_open(frames: Array, words: int, n_words: int, tally: Array, first: int, end: int) -> Any:
     raise NotImplementedError
 
 
@@ -77,8 +77,7 @@ def policy_free(area: Any, pfn: int, n_frames: int) -> None:
 def area_of(state: State, zone: int) -> Any:
     """What the policy sees of a zone."""
     record = state.zones[zone]
-    return policy_open(state.table.frames, words_at(record["words"], record["n_words"]), state.counters[:N_TALLIES],
-                       record["first"], record["end"])
+    return policy_open(state.table.frames, record["words"], record["n_words"], state.counters, record["first"], record["end"])
 
 
 @compiled
@@ -144,7 +143,6 @@ def settle(state: State, zone: int, request: Request, pfn: int, granted: int) ->
     counters[N_ALLOCS] += 1
     counters[REQUESTED] += request.n_frames
     counters[GRANTED] += granted
-    counters[LIVE] += granted
     return np.int64(OK)  # type: ignore[return-value]
 
 
@@ -167,8 +165,6 @@ def free(state: State, pfn: int, request: Request) -> int:
         if first_here < end_here:
             policy_free(area_of(state, zone), first_here, end_here - first_here)
             state.zones[zone]["n_free"] += end_here - first_here
-    counters[N_FREES] += 1
-    counters[LIVE] -= end - pfn
     record(state, events.FREE, OK, request, pfn, end - pfn, steps_before)
     return np.int64(OK)  # type: ignore[return-value]
 

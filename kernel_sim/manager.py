@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from kernel_sim import events, fragmentation, ledger
-from kernel_sim.allocators.base import EXAMINED, MERGES, N_TALLIES, SPLITS, Policy, Request
+from kernel_sim.allocators.base import EXAMINED, MERGES, SPLITS, Policy, Request
 from kernel_sim.allocators.plain import load_policy
 from kernel_sim.compiled import Array, address_of, bind, entry, interpreted
 from kernel_sim.errors import (
@@ -29,7 +30,7 @@ from kernel_sim.errors import (
 from kernel_sim.ledger import open_state
 from kernel_sim.frames import CHUNK_SHIFT, FRAME, HEAD, HOLE, RESERVED, RUN_FREE, STATE_NAMES, Table, lazy_zeros, mark, state_runs
 from kernel_sim.units import N_ORDERS, Pfn
-from kernel_sim.zones import Range, Zone, check_ranges, intersect, join, plain_zone, subtract
+from kernel_sim.zones import Range, Zone, check_ranges, count, intersect, join, plain_zone, subtract
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,8 @@ class FrameManager:
         if not self.zones:
             raise BadInput("a memory has at least one zone")
         check_ranges([(zone.first_pfn, zone.end_pfn) for zone in self.zones], "zones")
+        if len({zone.name for zone in self.zones}) < len(self.zones):
+            raise BadInput(f"zones: each has a name of its own, not {', '.join(zone.name for zone in self.zones)}")
         self.policy = load_policy(policy)
         self.n_table_frames = self.zones[-1].end_pfn
         self._lay_out()
@@ -84,6 +87,7 @@ class FrameManager:
 
     def alloc(self, n_frames: int, owner: int = 0, cpu: int = 0, mobility: int = 0) -> Pfn:
         """Frames in one run; the pfn of the first. OutOfFrames, with the reason, when the policy has none; ValueError below 1 frame."""
+        n_frames = operator.index(n_frames)     # numpy's unsigned numbers would not mix with the signed ones of compiled code
         if n_frames < 1:
             raise ValueError(f"an allocation has at least one frame, not {n_frames}")
         pfn = int(self.entries.alloc(self.root, min(n_frames, 1 << 62), owner & 0xFFFF, cpu & 0xFFFF, mobility & 0xFFFF))
@@ -98,9 +102,9 @@ class FrameManager:
         """
         if n_frames is not None and n_frames < 1:
             raise ValueError(f"a free gives back at least one frame, not {n_frames}")
-        if not 0 <= pfn < self.n_table_frames:
-            pfn = min(max(pfn, -1), self.n_table_frames)
-        status = int(self.entries.free(self.root, pfn, min(n_frames or 0, 1 << 62)))
+        pfn = operator.index(pfn)
+        within = min(max(pfn, -1), self.n_table_frames)     # what compiled code can hold
+        status = int(self.entries.free(self.root, within, min(operator.index(n_frames or 0), 1 << 62)))
         if status != events.OK:
             raise self.error_for(status, n_frames, pfn)
 
@@ -130,9 +134,11 @@ class FrameManager:
     def stats(self) -> Stats:
         """Frames and operations so far."""
         c = [int(value) for value in self._counters]
-        n_free = int(self.zone_records["n_free"].sum())
-        return Stats(c[ledger.N_ALLOCS], c[ledger.N_FAILED], c[ledger.N_FREES], c[ledger.N_REFUSED], c[ledger.REQUESTED], c[ledger.GRANTED],
-                     c[EXAMINED], c[SPLITS], c[MERGES], sum(zone.n_frames for zone in self.zones), n_free, c[ledger.LIVE])
+        n_frees = c[ledger.CLOCK] - c[ledger.N_ALLOCS] - c[ledger.N_FAILED] - c[ledger.N_REFUSED]
+        n_frames, n_free = sum(zone.n_frames for zone in self.zones), int(self.zone_records["n_free"].sum())
+        n_used = int(self.zone_records["n_frames"].sum()) - n_free
+        return Stats(c[ledger.N_ALLOCS], c[ledger.N_FAILED], n_frees, c[ledger.N_REFUSED], c[ledger.REQUESTED], c[ledger.GRANTED],
+                     c[EXAMINED], c[SPLITS], c[MERGES], n_frames, n_free, n_used)
 
     def events(self) -> Array:
         """The latest events (`kernel_sim.events.EVENT`), the oldest first; a copy."""
@@ -185,26 +191,29 @@ class FrameManager:
 
     def _mark(self, in_use: Sequence[Range]) -> None:
         """Set holes, reserved frames and those in use aside, and tell the policy of the rest."""
+        in_use = [(int(first), int(end)) for first, end in in_use]
         check_ranges(in_use, "frames in use")
         exist = [part for zone in self.zones for part in zone.ranges]
-        if intersect(join(exist), in_use) != list(in_use):
+        if intersect(join(exist), in_use) != in_use:
             raise BadInput("frames in use: a range lies outside the memory")
+        if any(intersect(zone.reserved, in_use) for zone in self.zones):
+            raise BadInput("frames in use: a range has reserved frames in it")
         for first, end in subtract([(0, self.n_table_frames)], exist):
             mark(self.table, first, end, HOLE)
         for first, end in in_use:
             mark(self.table, first, end, HEAD)
-            self._counters[ledger.LIVE] += end - first
         self._words = []
         for number, zone in enumerate(self.zones):
             for first, end in zone.reserved:
                 mark(self.table, first, end, RESERVED)
-            self._set_up(number, zone, subtract(subtract(zone.ranges, zone.reserved), in_use))
+            self._set_up(number, zone, subtract(subtract(join(zone.ranges), zone.reserved), in_use))
 
     def _set_up(self, number: int, zone: Zone, free: Sequence[Range]) -> None:
         firsts, ends = (np.array([run[side] for run in free], np.int64) for side in (0, 1))
         words = lazy_zeros(self.policy.n_words(zone.first_pfn, zone.end_pfn, len(free)), np.int64)
         self._words.append(words)
-        self.zone_records[number] = (zone.first_pfn, zone.end_pfn, int((ends - firsts).sum()), address_of(words), len(words))
+        for_hire = zone.n_frames - count(zone.reserved)
+        self.zone_records[number] = (zone.first_pfn, zone.end_pfn, for_hire, int((ends - firsts).sum()), address_of(words), len(words))
         self.entries.setup(self.root, number, firsts, ends)
 
     def _free_runs(self) -> list[Array]:
@@ -248,8 +257,8 @@ class FrameManager:
     def area(self, zone: int) -> Any:
         """A zone as the policy sees it, for an audit."""
         record = self.zone_records[zone]
-        words = self._words[zone] if zone < len(self._words) else np.zeros(0, np.int64)
-        return interpreted(self.policy.open_area)(self.table.frames, words, self._counters[:N_TALLIES], int(record["first"]), int(record["end"]))
+        return interpreted(self.policy.open_area)(self.table.frames, int(record["words"]), int(record["n_words"]), self._counters,
+                                                  int(record["first"]), int(record["end"]))
 
     def _broken(self) -> SimError:
         """The policy gave out a frame that was not its own to give."""

@@ -38,7 +38,7 @@ OPERATION = np.dtype([
 """24 bytes an operation."""
 
 _AHEAD = 8          # operations
-_STRIDE = 4096      # between two looks at the keyboard
+_STRIDE = 65536      # between two looks at the keyboard
 
 
 @dataclass(frozen=True)

@@ -49,6 +49,7 @@
 #define STATUS_BROKEN_INVARIANT 255
 
 /* Kinds of operations, as a trace is made of. */
+#define OPERATION_DROPPED 0
 #define OPERATION_ALLOC 1
 #define OPERATION_FREE 2
 #define OPERATION_FREE_PREEXISTING 3

@@ -50,6 +50,8 @@ static void execute(volatile const struct operation *operation, volatile pfn_t *
             sign(*result, operation->n_frames);
         return;
     }
+    if (operation->kind == OPERATION_DROPPED)
+        return;
     pfn_t slot = operation->slot >= 0 ? operation->slot : window_results[-1 - operation->slot];
     if (slot < 0)
         return;                                 /* it was never served, so there is nothing to free */

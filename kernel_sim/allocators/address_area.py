@@ -14,7 +14,7 @@ import numpy as np
 
 from kernel_sim.compiled import Array, compiled
 from kernel_sim.errors import BrokenInvariant
-from kernel_sim.frames import NIL, half_words_at
+from kernel_sim.frames import NIL, half_words_at, words_at
 from kernel_sim.units import N_ORDERS
 
 _LEVELS = 8     # 32^7 bits cover 2^35 frames; the eighth entry says how many levels an order has
@@ -48,10 +48,10 @@ def n_words(first: int, end: int, n_runs: int) -> int:
 
 
 @compiled
-def open_area(frames: Array, words: Array, tally: Array, first: int, end: int) -> AddressArea:
+def open_area(frames: Array, words: int, n_words: int, tally: Array, first: int, end: int) -> AddressArea:
     n_start = N_ORDERS * _LEVELS
-    bits = half_words_at(words.ctypes.data + 8 * n_start, 2 * (len(words) - n_start))
-    return AddressArea(frames, bits, words[:n_start], tally, first, end)
+    bits = half_words_at(words + 8 * n_start, 2 * (n_words - n_start))
+    return AddressArea(frames, bits, words_at(words, n_start), tally, first, end)
 
 
 @compiled

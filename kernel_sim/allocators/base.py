@@ -37,11 +37,10 @@ class Request(NamedTuple):
 
 
 class Area(NamedTuple):
-    """The least a policy knows of its zone."""
+    """The least a policy knows of its zone. It keeps words of its own (int64, zeros at first), as many as it asked for."""
 
     frames: Array       # the frame table's records, of all zones
-    words: Array        # int64: the policy's own, zeros at first, as many as it asked for
-    tally: Array        # int64: EXAMINED, SPLITS, MERGES
+    tally: Array        # int64: it begins with EXAMINED, SPLITS, MERGES
     first: int          # the zone's frames, holes included
     end: int
 
@@ -51,7 +50,7 @@ class Policy:
     """A policy as the manager uses it. All but the last four are compiled functions on an area."""
 
     name: str
-    open_area: Callable[..., Any]                       # (frames, words, tally, first, end) -> area
+    open_area: Callable[..., Any]                       # (frames, address of its words, n_words, tally, first, end) -> area
     setup: Callable[..., Any]                           # (area, firsts, ends): the runs that are free at the start, ascending
     alloc: Callable[..., Any]                           # (area, request) -> pfn, or NO_FRAMES
     free: Callable[..., Any]                            # (area, pfn, n_frames): frames that it gave out, or that were in use at the start

@@ -17,7 +17,7 @@ import numpy as np
 
 from kernel_sim.compiled import Array, compiled
 from kernel_sim.errors import BrokenInvariant
-from kernel_sim.frames import NIL, frame
+from kernel_sim.frames import NIL, frame, words_at
 from kernel_sim.units import N_ORDERS
 
 _UNCUT = N_ORDERS + 2       # words: a head for each order, the range that is next, how many there are, then (first, end) pairs
@@ -39,8 +39,8 @@ def n_words(first: int, end: int, n_runs: int) -> int:
 
 
 @compiled
-def open_area(frames: Array, words: Array, tally: Array, first: int, end: int) -> FreeArea:
-    return FreeArea(frames, words[:N_ORDERS], words[N_ORDERS:], tally, first, end)
+def open_area(frames: Array, words: int, n_words: int, tally: Array, first: int, end: int) -> FreeArea:
+    return FreeArea(frames, words_at(words, N_ORDERS), words_at(words + 8 * N_ORDERS, n_words - N_ORDERS), tally, first, end)
 
 
 @compiled

@@ -20,7 +20,7 @@ import numpy as np
 from kernel_sim.allocators.base import MERGES, SPLITS, Policy, Request
 from kernel_sim.compiled import Array, bind, compiled, plain
 from kernel_sim.errors import BrokenInvariant
-from kernel_sim.frames import NIL, NO_FRAMES, frame
+from kernel_sim.frames import NIL, NO_FRAMES, frame, words_at
 
 FIRST, LAST = 1, 2
 HEAD, ROVER = 0, 1      # words: the lowest hole, and where next fit goes on
@@ -41,8 +41,8 @@ def n_words(first: int, end: int, n_runs: int) -> int:
 
 
 @compiled
-def open_area(frames: Array, words: Array, tally: Array, first: int, end: int) -> HoleArea:
-    return HoleArea(frames, words, tally, first, end)
+def open_area(frames: Array, words: int, n_words: int, tally: Array, first: int, end: int) -> HoleArea:
+    return HoleArea(frames, words_at(words, n_words), tally, first, end)
 
 
 @compiled

@@ -108,7 +108,7 @@ def plain_policy(name: str, made_of: Callable[[Any], Any]) -> Policy:
     """A policy out of a plain class. Its areas live in the interpreter; the manager runs there, too."""
     areas: dict[int, PlainArea] = {}
 
-    def open_area(frames: Array, words: Array, tally: Array, first: int, end: int) -> PlainArea:
+    def open_area(frames: Array, words: int, n_words: int, tally: Array, first: int, end: int) -> PlainArea:
         if int(first) not in areas:
             areas[int(first)] = PlainArea(name, made_of, int(first), int(end), tally)
         return areas[int(first)]
@@ -130,7 +130,7 @@ def load_policy(spec: str | type | Policy) -> Policy:
     BadPolicy, in one line, for an unknown name or parameter, a file that does not load, or a class without the methods of a policy.
     """
     if isinstance(spec, Policy):
-        return spec
+        return plain_policy(spec.name, spec.plain) if spec.plain else spec     # a plain policy's areas belong to one manager
     if isinstance(spec, type):
         return plain_policy(spec.__name__, spec)
     path, colon, class_name = spec.rpartition(":")

@@ -51,6 +51,9 @@ CALLS = {
     STREAM_NEXT: ("STREAM_NEXT", "-> n_frames: operations in the window, 0 at the end"),
 }
 
+DROPPED = 0
+"""In the window: an operation that the guest passes over, a free of frames that were never served."""
+
 BOOT_MAGIC = 0x6D69_735F_6C6E_726B      # "krnl_sim", as memory holds it
 
 CallBox = Struct(
@@ -132,6 +135,7 @@ def header() -> str:
         "/* Calls: what the call box takes and gives. */", *(f"#define {name} {number} /* {about} */" for number, (name, about) in CALLS.items()), "",
         "/* Statuses. */", *(f"#define STATUS_{name.upper().replace(' ', '_')} {number}" for number, name in events.STATUS_NAMES.items()), "",
         "/* Kinds of operations, as a trace is made of. */",
+        f"#define OPERATION_DROPPED {DROPPED}",
         *(f"#define OPERATION_{name} {getattr(operations, name)}" for name in ("ALLOC", "FREE", "FREE_PREEXISTING")), "",
         f"#define BOOT_MAGIC {BOOT_MAGIC:#x}", "", "#ifndef __ASSEMBLER__", "#include <stdint.h>", "",
         *(_c_structure(name, structure) + "\n" for name, structure in STRUCTURES.items()), "#endif", "#endif",

@@ -15,7 +15,7 @@ from kernel_sim.allocators.base import Request
 from kernel_sim.compiled import Array, array_view, bind, compiled, interpreted, outlined
 from kernel_sim.events import BAD_COUNT, BROKEN, NO_SUCH_CALL, NO_SUCH_SEGMENT, NOT_SERVED, OK
 from kernel_sim.frames import words_at
-from kernel_sim.ledger import LIVE, ROOT_WORDS, State, open_state
+from kernel_sim.ledger import ROOT_WORDS, State, open_state
 from kernel_sim.machine import abi
 from kernel_sim.machine.abi import (
     BATCH_CALL,
@@ -120,15 +120,15 @@ def serve_segments(board: Array, box: Any) -> int:
 
 @compiled
 def serve_info(root: int, box: Any) -> int:
-    """MEMORY_INFO: all frames, those that are free, those in use."""
+    """MEMORY_INFO: all frames that are for hire, those that are free, those in use."""
     state = open_state(words_at(root, ROOT_WORDS))
-    free = np.int64(0)
+    n_frames, n_free = np.int64(0), np.int64(0)
     for zone in range(len(state.zones)):
-        free += state.zones[zone]["n_free"]
-    used = state.counters[LIVE]
-    box["n_frames"] = free + used
-    box["bound"] = free
-    box["base"] = used
+        n_frames += state.zones[zone]["n_frames"]
+        n_free += state.zones[zone]["n_free"]
+    box["n_frames"] = n_frames
+    box["bound"] = n_free
+    box["base"] = n_frames - n_free
     return OK
 
 

@@ -9,11 +9,10 @@ from __future__ import annotations
 import numpy as np
 
 from kernel_sim.compiled import Array
-from kernel_sim.machine.abi import WINDOW_OPERATIONS
+from kernel_sim.machine.abi import DROPPED, WINDOW_OPERATIONS
 from kernel_sim.operations import ALLOC, FREE, Performed, check_operations, tally
 
 _NOT_YET = -(1 << 40)       # a result that the guest has not written
-_DROPPED = 0                # a kind of operation that the guest passes over
 
 
 class Stream:
@@ -60,6 +59,6 @@ class Stream:
         part["slot"][frees[here]] = -1 - placers[slots[here] - self._n_slots]
         known = self.placements[slots[~here]]
         part["slot"][frees[~here]] = known
-        part["kind"][frees[~here][known < 0]] = _DROPPED
+        part["kind"][frees[~here][known < 0]] = DROPPED
 
 

@@ -1,0 +1,50 @@
+"""What a run or a replay has to say: the same numbers for both, as JSON and for people."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from kernel_sim.fragmentation import extfrag_index, unusable_index
+from kernel_sim.manager import FrameManager
+from kernel_sim.operations import Performed
+from kernel_sim.units import FRAME_BYTES, N_ORDERS
+
+if TYPE_CHECKING:
+    from kernel_sim.study.framemap import FrameMap
+
+
+def framemap_of(manager: FrameManager) -> FrameMap:
+    """What every frame of a manager's memory is now."""
+    from kernel_sim.frames import state_runs
+    from kernel_sim.study.framemap import FrameMap
+
+    first_pfn, kind = state_runs(manager.table)
+    return FrameMap(manager.n_table_frames, first_pfn.astype("u4"), kind, tuple((zone.name, zone.first_pfn, zone.end_pfn) for zone in manager.zones))
+
+
+def memory_report(manager: FrameManager) -> dict[str, Any]:
+    """The state of the memory, and what the policy did to get it there. Frames, but for `memory_bytes` (the memory that exists)."""
+    stats, blocks = manager.stats(), manager.buddyinfo()
+    return {
+        "policy": manager.policy.name,
+        "memory_bytes": stats.n_frames * FRAME_BYTES,
+        "frames": {"total": stats.n_frames, "free": stats.n_free, "used": stats.n_used, "largest_free_run": manager.largest_free_run()},
+        "steps": stats.steps,
+        "holes_examined": stats.examined,
+        "splits": stats.splits,
+        "merges": stats.merges,
+        "internal_fragmentation": round(stats.internal_fragmentation, 6),
+        "buddyinfo": {zone: list(counts) for zone, counts in blocks.items()},
+        "unusable_index": {zone: [unusable_index(counts, order) for order in range(N_ORDERS)] for zone, counts in blocks.items()},
+        "extfrag_index": {zone: [extfrag_index(counts, order) for order in range(N_ORDERS)] for zone, counts in blocks.items()},
+    }
+
+
+def operations_report(counts: dict[str, int], performed: Performed) -> dict[str, Any]:
+    """What the trace asked for (`counts`, of a `SlotPlan`), and what became of it."""
+    return {
+        "operations": {**counts, "frees_of_failed": performed.frees_of_failed},
+        "served": performed.served,
+        "failed": performed.failed,
+        "placements_sha256": performed.placements_sha256,
+    }

@@ -1,0 +1,114 @@
+"""What `run` and `replay` have in common: their arguments, the memory they ask for, and their report."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from kernel_sim.errors import BadInput
+
+if TYPE_CHECKING:
+    from kernel_sim.manager import FrameManager
+    from kernel_sim.study.setting import Setting
+    from kernel_sim.study.trace import Trace
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of both."""
+    parser.add_argument("--policy", default="buddy", metavar="POLICY",
+                        help="who places what: a name with its parameters (see `kernel-sim policies`) or path/to/file.py:ClassName (default: buddy)")
+    parser.add_argument("--memory", metavar="SIZE", help="one plain memory of that size, such as 64M or 1T, instead of the trace's own machine")
+    parser.add_argument("--memory-map", metavar="FILE", help="a PC's memory: the e820 lines of a kernel log, or /proc/iomem")
+    parser.add_argument("--start-map", metavar="FILE", help="what is in use at the start: a copy of /proc/kpageflags")
+    parser.add_argument("--from-marker", metavar="TEXT", help="of a kernel's text, the part after this trace marker")
+    parser.add_argument("--to-marker", metavar="TEXT", help="of a kernel's text, the part before this trace marker")
+    parser.add_argument("--map", metavar="FILE", help="write the memory's map at the end, in the form of the suffix (see `kernel-sim map`)")
+    parser.add_argument("--json", action="store_true", help="print the report as JSON, and no map")
+
+
+def check_arguments(args: argparse.Namespace) -> None:
+    """What can be refused before any work is done."""
+    if args.map:
+        from kernel_sim.study.drawing import check_suffix
+
+        check_suffix(args.map)
+    if args.memory and args.memory_map:
+        raise BadInput("--memory and --memory-map: a memory has a size or a memory map, not both")
+
+
+def load_trace(args: argparse.Namespace, path: str) -> Trace:
+    """The trace, of a text the part between the markers."""
+    from kernel_sim.study.trace import Trace
+
+    if args.from_marker is None and args.to_marker is None:
+        return Trace.load(path)
+    from kernel_sim.study.formats import ftrace
+
+    return ftrace.read(path, from_marker=args.from_marker, to_marker=args.to_marker).trace
+
+
+def settle_memory(args: argparse.Namespace, trace: Trace | None) -> Setting:
+    """The memory that the arguments ask for."""
+    from kernel_sim.study import framemap
+    from kernel_sim.study.setting import settle
+    from kernel_sim.units import parse_memory
+    from kernel_sim.zones import read_memory_map
+
+    n_frames = parse_memory(args.memory) if args.memory is not None else None
+    memory_map = read_memory_map(args.memory_map) if args.memory_map is not None else None
+    start = framemap.load(args.start_map) if args.start_map is not None else None
+    return settle(trace, n_frames, memory_map, start)
+
+
+@contextmanager
+def progress_bar(what: str, total: int) -> Iterator[Callable[[int], None] | None]:
+    """A bar on standard error while it is a terminal; nothing otherwise."""
+    if not sys.stderr.isatty() or total < 1 << 14:
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda done: bar.update(task, completed=done)
+
+
+def finish(args: argparse.Namespace, manager: FrameManager, report: dict[str, Any], headline: str) -> None:
+    """Write the map if asked to; print the report, as JSON or for people, with the map under it."""
+    from kernel_sim.study.drawing import write_map
+    from kernel_sim.study.report import framemap_of
+
+    if args.map:
+        write_map(framemap_of(manager), args.map)
+    if args.json:
+        print(json.dumps(report, indent=2))
+        return
+    from rich.console import Console
+
+    from kernel_sim.study.drawing.terminal import print_map
+
+    print(headline)
+    print("\n".join(summary(report)))
+    print()
+    print_map(framemap_of(manager), Console())
+
+
+def summary(report: dict[str, Any]) -> Iterator[str]:
+    """The report for people, a line for each thing."""
+    if "operations" in report:
+        asked = report["operations"]
+        yield f"  {asked['allocs']:,} allocations and {asked['frees']:,} frees: {report['served']:,} served, {report['failed']:,} failed"
+        yield (f"  of the frees {asked['frees_of_preexisting']:,} were of memory in use from the start, {asked['frees_partial']:,} of part of an allocation, "
+               f"{asked['frees_unknown']:,} of frames never seen")
+    if "guest" in report:
+        guest = report["guest"]
+        yield f"  frames: {guest['frames_written']:,} written by the guest, {guest['frames_verified']:,} verified, {guest['corrupted']:,} corrupted"
+    yield (f"  {report['steps']:,} steps: {report['holes_examined']:,} blocks or holes examined, {report['splits']:,} splits, {report['merges']:,} merges; "
+           f"internal fragmentation {report['internal_fragmentation']:.1%}")
+    if "placements_sha256" in report:
+        yield f"  placements {report['placements_sha256'][:16]}…"

@@ -1,0 +1,38 @@
+"""Replay a trace on a manager, without a guest: the same placements as `run`, to the frame.
+
+TRACE is a file that `kernel-sim import` wrote, a text of tracefs, trace-cmd or perf, plain or compressed, or a bundled trace by its name: frag, huge,
+mixed, tiny. Without other options a trace is played on the memory it was recorded on.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from kernel_sim.tools import _playing
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments."""
+    parser.add_argument("trace", metavar="TRACE", help="what to play")
+    _playing.add_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Play, and report. Exit status 0; 130 when it was interrupted, with the report of what was done."""
+    from kernel_sim.manager import FrameManager
+    from kernel_sim.operations import perform
+    from kernel_sim.study import slots
+    from kernel_sim.study.replay import Replay
+    from kernel_sim.tools.cli import FINE, INTERRUPTED
+
+    _playing.check_arguments(args)
+    trace = _playing.load_trace(args, args.trace)
+    setting = _playing.settle_memory(args, trace)
+    plan = slots.operations(trace, setting.start, setting.usable)
+    manager = FrameManager(setting.zones, args.policy, setting.in_use)
+    with _playing.progress_bar("replay", len(plan.operations)) as progress:
+        done = Replay(manager, plan, perform(manager, plan.operations, progress))
+    manager.check()
+    headline = f"{trace.name or args.trace}: {'replayed' if done.complete else 'interrupted'}, policy {manager.policy.name}"
+    _playing.finish(args, manager, done.report(), headline)
+    return FINE if done.complete else INTERRUPTED

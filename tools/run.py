@@ -1,0 +1,106 @@
+"""Boot the machine and let its guest execute a trace, or run a program.
+
+With no arguments the guest executes the bundled trace `mixed`, recorded from a real kernel, on the memory of the machine it was recorded on: it writes
+to every frame it gets and verifies it before it gives it back. Exit status 3 when the guest fails.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING, Any
+
+from kernel_sim.tools import _playing
+
+if TYPE_CHECKING:
+    from kernel_sim.machine.machine import Run
+    from kernel_sim.study.slots import SlotPlan
+
+_BLOCKS_A_FRAME = 1000      # what signing and verifying a frame may cost a guest, and more
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments."""
+    parser.add_argument("--trace", metavar="TRACE", help="the trace for the guest `replay`: a file, or frag, huge, mixed, tiny (default: mixed)")
+    parser.add_argument("--guest", default="replay", metavar="PROGRAM|ELF", help="what runs: a program of the SDK by its name, or an ELF image (default: replay)")
+    _playing.add_arguments(parser)
+    parser.add_argument("--seed", type=int, default=0, help="handed to the guest (default: 0)")
+    parser.add_argument("--budget", type=_positive, metavar="BLOCKS", help="stop a guest after so many blocks of code (default: enough for the trace, two billion at least)")
+    parser.add_argument("--trace-guest", action="store_true", help="print every instruction before it runs, on standard error")
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("at least one block")
+    return value
+
+
+def run(args: argparse.Namespace) -> int:
+    """Boot, run, report."""
+    from kernel_sim.machine.loader import find_guest
+    from kernel_sim.machine.machine import Machine
+    from kernel_sim.manager import FrameManager
+
+    _playing.check_arguments(args)
+    find_guest(args.guest)
+    trace = _playing.load_trace(args, args.trace or "mixed") if args.trace or args.guest == "replay" else None
+    setting = _playing.settle_memory(args, trace)
+    plan = _plan(trace, setting)
+    manager = FrameManager(setting.zones, args.policy, setting.in_use)
+    machine = Machine(manager, args.guest, seed=args.seed, budget=args.budget or _budget(plan))
+    operations = plan.operations if plan else None
+    with _playing.progress_bar("the guest runs", len(operations) if operations is not None else 0) as progress:
+        done = machine.run(operations, progress, _print_instruction if args.trace_guest else None)
+    manager.check()
+    _playing.finish(args, manager, _report(manager, plan, done), _headline(args, manager, done))
+    return _status(done)
+
+
+def _plan(trace: Any, setting: Any) -> SlotPlan | None:
+    from kernel_sim.study import slots
+
+    return slots.operations(trace, setting.start, setting.usable) if trace is not None else None
+
+
+def _budget(plan: SlotPlan | None) -> int:
+    """Enough for whatever the trace asks the guest to write and verify."""
+    from kernel_sim.machine.machine import DEFAULT_BUDGET
+
+    return DEFAULT_BUDGET + (int(plan.operations["n_frames"].sum()) * _BLOCKS_A_FRAME if plan else 0)
+
+
+def _print_instruction(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+def _report(manager: Any, plan: SlotPlan | None, done: Run) -> dict[str, Any]:
+    """The numbers of `replay --json`, and the guest's."""
+    from kernel_sim.study.report import memory_report, operations_report
+
+    played = operations_report(plan.counts, done.performed) if plan and done.performed else {}
+    guest = {
+        "frames_written": done.frames_written, "frames_verified": done.frames_verified, "corrupted": done.corrupted,
+        "console": done.console, "exit_status": done.exit_status, "stopped": done.stopped, "fault": str(done.fault) if done.fault else None,
+        "listing": list(done.listing), "blocks": done.blocks, "calls": done.calls,
+    }
+    return {**memory_report(manager), **played, "guest": guest}
+
+
+def _headline(args: argparse.Namespace, manager: Any, done: Run) -> str:
+    """The console's text, then how the guest ended."""
+    ended = {
+        "exit": f"exit status {done.exit_status}", "fault": f"fault: {done.fault}", "halt": "halted without an exit", "interrupt": "interrupted",
+        "budget": f"stopped: it had not come to its end after {done.blocks - 1:,} blocks of code (--budget)",
+    }[done.stopped]
+    lines = [done.console.rstrip("\n")] if done.console else []
+    lines.append(f"guest {args.guest}, policy {manager.policy.name}: {ended}, {done.blocks:,} blocks of code, {done.calls:,} calls")
+    return "\n".join([*lines, *(f"    {line}" for line in done.listing)])
+
+
+def _status(done: Run) -> int:
+    from kernel_sim.tools.cli import FINE, GUEST_FAILED, INTERRUPTED
+
+    if done.stopped == "interrupt":
+        return INTERRUPTED
+    return FINE if done.ok else GUEST_FAILED
