@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kernel_sim import ledger
 from kernel_sim.compiled import Array, entry
 from kernel_sim.errors import BrokenInvariant
 from kernel_sim.frames import CHUNK_SHIFT, HEAD, HOLE, PAD, RESERVED, RUN_FREE, RUN_USED, TAIL, state_runs

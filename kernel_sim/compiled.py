@@ -26,7 +26,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numba
 import numpy as np
@@ -36,6 +36,12 @@ from numba.extending import intrinsic
 
 F = TypeVar("F", bound=Callable[..., Any])
 Array = np.ndarray[Any, Any]
+
+if TYPE_CHECKING:
+    def int64(value: Any) -> int:
+        """A 64-bit signed integer: an int, for the reader and the type checker."""
+else:
+    int64 = np.int64
 
 JIT: bool = not numba.config.DISABLE_JIT
 """False when NUMBA_DISABLE_JIT=1 makes every function here an ordinary Python function."""
@@ -103,7 +109,8 @@ def callback(function: Callable[..., Any], result: str, *arguments: str, jit: bo
     With `jit` false the pointer leads into the interpreter, for policies written in plain Python.
     """
     if not jit:
-        prototype = ctypes.CFUNCTYPE(_C_TYPES[result][1], *(_C_TYPES[name][1] for name in arguments))
+        c_types: list[Any] = [_C_TYPES[name][1] for name in (result, *arguments)]
+        prototype = ctypes.CFUNCTYPE(*c_types)
         pointer = prototype(plain(function))
         return Callback(ctypes.cast(pointer, ctypes.c_void_p).value or 0, pointer)
     signature = _C_TYPES[result][0](*(_C_TYPES[name][0] for name in arguments))
@@ -122,13 +129,13 @@ def array_view(dtype: Any) -> Callable[[int, int], Array]:
         return lambda address, length: memory_at(address, length, dtype)
     pointer_type = numba.types.CPointer(numba.from_dtype(dtype))
 
-    @intrinsic  # type: ignore[misc]  # numba has no types
+    @intrinsic  # type: ignore[untyped-decorator]  # numba has no types
     def pointer(typing_context: Any, address: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             return builder.inttoptr(arguments[0], context.get_value_type(pointer_type))
         return pointer_type(numba.int64), generate
 
-    @numba.njit(forceinline=True)  # type: ignore[misc]
+    @numba.njit(forceinline=True)  # type: ignore[untyped-decorator]
     def view(address: int, length: int) -> Array:
         return numba.carray(pointer(address), length)  # type: ignore[no-any-return]
 
@@ -141,14 +148,14 @@ def _hand_made(in_interpreter: Callable[..., Any], generate: Callable[[Any, Any]
     if not JIT:
         return in_interpreter
 
-    @intrinsic  # type: ignore[misc]
+    @intrinsic  # type: ignore[untyped-decorator]
     def emit(typing_context: Any, first: Any, second: Any) -> Any:
         def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             generate(builder, arguments)
             return context.get_dummy_value()
         return numba.types.void(numba.int64, numba.int64), code
 
-    @numba.njit(forceinline=True)  # type: ignore[misc]
+    @numba.njit(forceinline=True)  # type: ignore[untyped-decorator]
     def call(first: int, second: int) -> None:
         emit(first, second)
 
@@ -180,7 +187,8 @@ def memory_at(address: int, length: int, dtype: np.dtype[Any]) -> Array:
     """The interpreter's form of `array_view`."""
     if length == 0:
         return np.zeros(0, dtype)
-    return np.frombuffer((ctypes.c_char * (length * dtype.itemsize)).from_address(int(address)), dtype)
+    memory: Any = (ctypes.c_char * (length * dtype.itemsize)).from_address(int(address))
+    return np.frombuffer(memory, dtype)
 
 
 def address_of(array: Array) -> int:

@@ -68,17 +68,25 @@ def frame(frames: Array, pfn: int) -> Any:
 @compiled
 def claim(table: Table, pfn: int, n_frames: int, granted: int, owner: int, event: int) -> int:
     """Make `granted` free frames one allocation of `n_frames`. Returns a frame that was not free, and changes nothing then; or NO_FRAMES."""
-    for taken in range(pfn, pfn + granted):
+    taken = pfn
+    while taken < pfn + granted:
         if frame(table.frames, taken)["state"] != FREE:
             return taken
-    for taken in range(pfn, pfn + granted):
-        record = frame(table.frames, taken)
-        record["state"] = TAIL if taken < pfn + n_frames else PAD
-        record["owner"] = owner
-        record["event"] = event
-    frame(table.frames, pfn)["state"] = HEAD
+        taken += 1
+    enter(table, pfn, HEAD, owner, event)
+    for tail in range(pfn + 1, pfn + granted):
+        enter(table, tail, TAIL if tail < pfn + n_frames else PAD, owner, event)
     touch(table, pfn, granted)
     return NO_FRAMES
+
+
+@compiled
+def enter(table: Table, pfn: int, state: int, owner: int, event: int) -> None:
+    """Write one frame's record."""
+    record = frame(table.frames, pfn)
+    record["state"] = state
+    record["owner"] = owner
+    record["event"] = event
 
 
 @compiled

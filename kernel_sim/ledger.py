@@ -9,13 +9,14 @@ both pass; `open_state` turns it into arrays without reference counts.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from kernel_sim import events
 from kernel_sim.allocators.base import N_TALLIES, Policy, Request
-from kernel_sim.compiled import Array, array_view, bind, compiled, interpreted, outlined
+from kernel_sim.compiled import Array, array_view, bind, compiled, int64, interpreted, outlined
 from kernel_sim.events import BAD_COUNT, BROKEN, EVENT, OK, OUT_OF_FRAMES, RING_EVENTS
 from kernel_sim.frames import NO_FRAMES, Table, bytes_at, claim, end_of_free, frames_at, vacate, words_at
 
@@ -83,7 +84,7 @@ def area_of(state: State, zone: int) -> Any:
 @compiled
 def steps(counters: Array) -> int:
     """The policy's effort so far."""
-    return counters[0] + counters[1] + counters[2]  # type: ignore[no-any-return]
+    return int64(counters[0] + counters[1] + counters[2])
 
 
 @compiled
@@ -109,9 +110,9 @@ def alloc(state: State, request: Request) -> int:
     counters = state.counters
     counters[CLOCK] += 1
     steps_before = steps(counters)
-    status, found, granted = np.int64(OUT_OF_FRAMES), np.int64(NO_FRAMES), np.int64(0)
+    status, found, granted = int64(OUT_OF_FRAMES), int64(NO_FRAMES), int64(0)
     if request.n_frames < 1:
-        status = np.int64(BAD_COUNT)
+        status = int64(BAD_COUNT)
     else:
         for zone in range(len(state.zones) - 1, -1, -1):
             area = area_of(state, zone)
@@ -123,7 +124,7 @@ def alloc(state: State, request: Request) -> int:
                     break
     if status != OK:
         counters[N_FAILED] += 1
-        found, granted = np.int64(NO_FRAMES), np.int64(0)
+        found, granted = int64(NO_FRAMES), int64(0)
     record(state, events.ALLOC, status, request, found, granted, steps_before)
     return found if status == OK else -status
 
@@ -134,16 +135,16 @@ def settle(state: State, zone: int, request: Request, pfn: int, granted: int) ->
     zones, counters = state.zones, state.counters
     if granted < request.n_frames or pfn < zones[zone]["first"] or pfn + granted > zones[zone]["end"]:
         counters[WITNESS] = pfn
-        return np.int64(BROKEN)  # type: ignore[return-value]  # an int wherever it runs
+        return int64(BROKEN)
     taken = claim(state.table, pfn, request.n_frames, granted, request.owner, counters[CLOCK] & 0xFFFF_FFFF)
     if taken != NO_FRAMES:
         counters[WITNESS] = taken
-        return np.int64(BROKEN)  # type: ignore[return-value]
+        return int64(BROKEN)
     zones[zone]["n_free"] -= granted
     counters[N_ALLOCS] += 1
     counters[REQUESTED] += request.n_frames
     counters[GRANTED] += granted
-    return np.int64(OK)  # type: ignore[return-value]
+    return int64(OK)
 
 
 @compiled
@@ -166,7 +167,7 @@ def free(state: State, pfn: int, request: Request) -> int:
             policy_free(area_of(state, zone), first_here, end_here - first_here)
             state.zones[zone]["n_free"] += end_here - first_here
     record(state, events.FREE, OK, request, pfn, end - pfn, steps_before)
-    return np.int64(OK)  # type: ignore[return-value]
+    return int64(OK)
 
 
 @compiled
@@ -189,7 +190,7 @@ def far_alloc(root: int, n_frames: int, owner: int, cpu: int, mobility: int) -> 
 @outlined
 def far_free(root: int, pfn: int, n_frames: int) -> int:
     """`free`, likewise."""
-    return free(open_state(words_at(root, ROOT_WORDS)), pfn, Request(n_frames, np.int64(0), np.int64(0), np.int64(0)))
+    return free(open_state(words_at(root, ROOT_WORDS)), pfn, Request(n_frames, int64(0), int64(0), int64(0)))
 
 
 class Bound(NamedTuple):
@@ -202,8 +203,9 @@ class Bound(NamedTuple):
     far_free: Any
 
 
+@lru_cache(maxsize=32)
 def bind_policy(policy: Policy) -> Bound:
-    """The functions above, for a policy: compiled, or in the interpreter for one in plain Python."""
+    """The functions above, for a policy: compiled, or in the interpreter for one in plain Python. Managers of the same policy share them."""
     make, make_far = (interpreted, interpreted) if policy.plain else (compiled, outlined)
     open_here = make(bind(area_of, policy.name, policy_open=policy.open_area))
     names = {"area_of": open_here, "policy_granted": policy.granted, "policy_alloc": policy.alloc, "policy_free": policy.free,

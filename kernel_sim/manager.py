@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -27,8 +27,8 @@ from kernel_sim.errors import (
     Reserved,
     SimError,
 )
-from kernel_sim.ledger import open_state
 from kernel_sim.frames import CHUNK_SHIFT, FRAME, HEAD, HOLE, RESERVED, RUN_FREE, STATE_NAMES, Table, lazy_zeros, mark, state_runs
+from kernel_sim.ledger import open_state
 from kernel_sim.units import N_ORDERS, Pfn
 from kernel_sim.zones import Range, Zone, check_ranges, count, intersect, join, plain_zone, subtract
 
@@ -177,7 +177,7 @@ class FrameManager:
     @cached_property
     def entries(self) -> Entries:
         """The doors from the interpreter into the bookkeeping."""
-        return Entries(self.bound, self.policy)
+        return _entries(self.policy)
 
     def _lay_out(self) -> None:
         """Make the arrays, and the root that leads to them."""
@@ -202,7 +202,7 @@ class FrameManager:
             mark(self.table, first, end, HOLE)
         for first, end in in_use:
             mark(self.table, first, end, HEAD)
-        self._words = []
+        self._words: list[Array] = []
         for number, zone in enumerate(self.zones):
             for first, end in zone.reserved:
                 mark(self.table, first, end, RESERVED)
@@ -263,8 +263,9 @@ class FrameManager:
     def _broken(self) -> SimError:
         """The policy gave out a frame that was not its own to give."""
         pfn = int(self._counters[ledger.WITNESS])
-        state = self.table.frames[pfn] if 0 <= pfn < self.n_table_frames else None
-        what = "which is no frame of the zone" if state is None or state["state"] == 0 else f"which is {STATE_NAMES[state['state']]}{_by(state['event'])}"
+        record = self.table.frames[pfn] if 0 <= pfn < self.n_table_frames else None
+        what = "which is no frame of the zone" if record is None or record["state"] == 0 else (
+            f"which is {STATE_NAMES[record['state']]}{_by(record['event'])}")
         message = f"policy {self.policy.name} gave out frame {pfn:#x}, {what}"
         return BadPolicy(message) if self.policy.plain else BrokenInvariant(message)
 
@@ -288,11 +289,17 @@ class FrameManager:
 class Entries:
     """`alloc`, `free` and `setup` of one policy's bookkeeping, to be called with a manager's root."""
 
-    def __init__(self, bound: ledger.Bound, policy: Policy) -> None:
-        make = interpreted if policy.plain else entry
+    def __init__(self, policy: Policy) -> None:
+        make, bound = interpreted if policy.plain else entry, ledger.bind_policy(policy)
         self.alloc = make(bind(_alloc, policy.name, bound_alloc=bound.alloc))
         self.free = make(bind(_free, policy.name, bound_free=bound.free))
         self.setup = make(bind(_setup, policy.name, bound_setup=bound.setup))
+
+
+@lru_cache(maxsize=32)
+def _entries(policy: Policy) -> Entries:
+    """Made once for all managers of a policy: fetching machine code from the disk takes a hundred times as long as the rest of a manager."""
+    return Entries(policy)
 
 
 def bound_alloc(state: Any, request: Any) -> int:

@@ -16,7 +16,7 @@ import numpy as np
 
 from kernel_sim import events
 from kernel_sim.allocators.base import Request
-from kernel_sim.compiled import Array, bind, compiled, entry, interpreted, prefetch
+from kernel_sim.compiled import Array, bind, compiled, entry, int64, interpreted, prefetch
 from kernel_sim.errors import BadInput
 from kernel_sim.ledger import State, open_state
 from kernel_sim.manager import FrameManager
@@ -37,8 +37,9 @@ OPERATION = np.dtype([
 ])
 """24 bytes an operation."""
 
-_AHEAD = 8          # operations
-_STRIDE = 65536      # between two looks at the keyboard
+_AHEAD = 16                  # operations
+_STRIDE = 1 << 16            # operations between two looks at the keyboard
+_STRIDE_IN_INTERPRETER = 1 << 8
 
 
 @dataclass(frozen=True)
@@ -57,20 +58,21 @@ class Performed:
         return hashlib.sha256(self.placements.astype("<i8").tobytes()).hexdigest()
 
 
-def perform(manager: FrameManager, operations: Array, progress: Callable[[int], None] | None = None) -> Performed:
+def perform(manager: FrameManager, operations: Array, n_slots: int | None = None, progress: Callable[[int], None] | None = None) -> Performed:
     """Carry operations (an array of OPERATION) out on a manager; `progress` is told how many are done.
 
-    An interrupt (Ctrl-C) ends the work early, and `n_performed` says where. BadInput for operations that make no sense;
-    BadFree or BrokenInvariant when the manager refuses a free that is right.
+    `n_slots` is given for operations that are known to be right, those of a `SlotPlan`; without it they are checked first. An interrupt (Ctrl-C) ends
+    the work early, and `n_performed` says where. BadInput for operations that make no sense; BadFree or BrokenInvariant when the manager refuses a
+    free that is right.
     """
-    placements = np.full(check_operations(operations), -1, np.int64)
-    loop = (interpreted if manager.policy.plain else entry)(bind(_perform, manager.policy.name, bound_alloc=manager.bound.alloc,
-                                                                 bound_free=manager.bound.free))
+    placements = np.full(check_operations(operations) if n_slots is None else n_slots, -1, np.int64)
+    counts = np.zeros(3, np.int64)
+    loop = _loop_for(manager)
+    stride = _STRIDE_IN_INTERPRETER if manager.policy.plain else _STRIDE
     done = 0
     try:
         while done < len(operations):
-            part = operations[done:done + _STRIDE]
-            n_done, status = loop(manager.root, part, placements)
+            n_done, status = loop(manager.root, operations[done:done + stride], placements, counts)
             done += int(n_done)
             if status != events.OK:
                 raise manager.error_for(int(status), int(operations[done]["n_frames"]))
@@ -78,7 +80,14 @@ def perform(manager: FrameManager, operations: Array, progress: Callable[[int], 
                 progress(done)
     except KeyboardInterrupt:
         pass
-    return tally(operations[:done], placements)
+    served, failed, frees_of_failed = counts.tolist()
+    return Performed(placements[:served + failed], done, served, failed, frees_of_failed)
+
+
+def _loop_for(manager: FrameManager) -> Callable[..., Any]:
+    """`_perform`, made for a manager's policy."""
+    make = interpreted if manager.policy.plain else entry
+    return make(bind(_perform, manager.policy.name, bound_alloc=manager.bound.alloc, bound_free=manager.bound.free))
 
 
 def check_operations(operations: Array) -> int:
@@ -102,7 +111,7 @@ def _check(operations: Any, sizes: Array) -> tuple[int, int]:
         if kind == ALLOC and slot == n_slots:
             sizes[n_slots] = n_frames
             n_slots += 1
-        elif kind == FREE and slot < n_slots and np.int64(operations[i]["offset"]) + n_frames <= sizes[slot]:
+        elif kind == FREE and slot < n_slots and int64(operations[i]["offset"]) + n_frames <= sizes[slot]:
             continue
         elif kind != FREE_PREEXISTING:
             return n_slots, i
@@ -143,24 +152,26 @@ def look_ahead(state: State, operations: Any, i: int, placements: Array) -> None
         prefetch(state.table.frames.ctypes.data, max(placements[np.uint64(operations[i]["slot"])], 0) * state.table.frames.itemsize)
 
 
-def _perform(root: Array, operations: Any, placements: Array) -> tuple[int, int]:
-    """How many were carried out, and OK or what stopped it."""
+def _perform(root: Array, operations: Any, placements: Array, counts: Array) -> tuple[int, int]:
+    """How many were carried out, and OK or what stopped it. `counts` are served, failed, frees of failed."""
     state = open_state(root)
     for i in range(len(operations)):
         operation = operations[i]
         look_ahead(state, operations, i + _AHEAD, placements)
-        request = Request(np.int64(operation["n_frames"]), np.int64(operation["owner"]), np.int64(operation["cpu"]),
-                          np.int64(operation["mobility"]))
-        slot = operation["slot"]
+        request = Request(int64(operation["n_frames"]), int64(operation["owner"]), int64(operation["cpu"]),
+                          int64(operation["mobility"]))
+        slot = np.uint64(operation["slot"])
         if operation["kind"] == ALLOC:
             pfn = bound_alloc(state, request)
             if pfn == -events.BROKEN:
                 return i, events.BROKEN
             placements[slot] = max(pfn, -1)
+            counts[0 if pfn >= 0 else 1] += 1
             continue
-        pfn = slot
+        pfn = operation["slot"]
         if operation["kind"] == FREE:
             if placements[slot] < 0:
+                counts[2] += operation["flags"] & IMPLIED == 0
                 continue
             pfn = placements[slot] + operation["offset"]
         status = bound_free(state, pfn, request)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from kernel_sim import events
-from kernel_sim.compiled import Array, address_of, array_view, bind, compiled, entry, interpreted
+from kernel_sim.compiled import Array, address_of, array_view, bind, compiled, entry, int64, interpreted
 from kernel_sim.errors import NoSuchSegment
 from kernel_sim.events import NO_SUCH_SEGMENT, OK, OUT_OF_FRAMES
 from kernel_sim.frames import lazy_zeros
@@ -54,13 +54,13 @@ def far_free(root: int, pfn: int, n_frames: int) -> int:
 def segment_alloc(root: int, segments: Array, bound: int, owner: int) -> int:
     """The id of a new segment of `bound` bytes, or minus a status. Entry 0 is no segment: it heads the chain of free ids."""
     if bound < 1:
-        return np.int64(-events.BAD_COUNT)  # type: ignore[return-value]  # an int wherever it runs
+        return int64(-events.BAD_COUNT)
     free_id = segments[0]["next"]
     if free_id == 0:
         free_id = segments[0]["live"] + 1       # never used before
         if free_id >= len(segments):
-            return np.int64(-OUT_OF_FRAMES)  # type: ignore[return-value]
-    pfn = far_alloc(root, (bound - 1) // FRAME_BYTES + 1, owner, np.int64(0), np.int64(0))
+            return int64(-OUT_OF_FRAMES)
+    pfn = far_alloc(root, (bound - 1) // FRAME_BYTES + 1, owner, int64(0), int64(0))
     if pfn < 0:
         return pfn
     if segments[0]["next"] == 0:
@@ -69,7 +69,7 @@ def segment_alloc(root: int, segments: Array, bound: int, owner: int) -> int:
     segments[free_id]["base"] = pfn * FRAME_BYTES
     segments[free_id]["bound"] = bound
     segments[free_id]["live"] = 1
-    return np.int64(free_id)  # type: ignore[return-value]
+    return int64(free_id)
 
 
 @compiled
@@ -82,13 +82,13 @@ def is_segment(segments: Array, segment: int) -> bool:
 def segment_free(root: int, segments: Array, segment: int) -> int:
     """OK, or why not."""
     if not is_segment(segments, segment):
-        return np.int64(NO_SUCH_SEGMENT)  # type: ignore[return-value]
-    status = far_free(root, segments[segment]["base"] // FRAME_BYTES, np.int64(0))
+        return int64(NO_SUCH_SEGMENT)
+    status = far_free(root, segments[segment]["base"] // FRAME_BYTES, int64(0))
     if status == OK:
         segments[segment]["live"] = 0
         segments[segment]["next"] = segments[0]["next"]
         segments[0]["next"] = segment
-    return np.int64(status)  # type: ignore[return-value]
+    return int64(status)
 
 
 class SegmentTable:

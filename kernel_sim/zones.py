@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from kernel_sim.errors import BadInput
@@ -133,7 +134,7 @@ def read_memory_map(path: str | Path) -> list[Range]:
         raise BadInput(f"{path}: {error.strerror or error}") from None
     usable = _usable_bytes(str(path), lines)
     usable.sort()
-    for (_, last_end, _), (first, _, line) in zip(usable, usable[1:], strict=False):
+    for (_, last_end, _), (first, _, line) in pairwise(usable):
         if first < last_end:
             raise BadInput(f"{path}:{line}: usable memory overlaps an earlier range")
     frames = join((-(-first // FRAME_BYTES), end // FRAME_BYTES) for first, end, _ in usable)

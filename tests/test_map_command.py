@@ -6,11 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
+from kernel_sim.tools import cli
 
 from kernel_sim.fragmentation import unusable_index
 from kernel_sim.study import framemap as maps
 from kernel_sim.study.formats import buddyinfo
-from kernel_sim.tools import cli
 
 KERNEL = Path(__file__).parent / "data" / "kernel" / "mixed_256M_k612"
 END = KERNEL / "end.kpageflags.u64le.xz"

@@ -48,7 +48,7 @@ def load_trace(args: argparse.Namespace, path: str) -> Trace:
         return Trace.load(path)
     from kernel_sim.study.formats import ftrace
 
-    return ftrace.read(path, from_marker=args.from_marker, to_marker=args.to_marker).trace
+    return ftrace.read_ftrace(path, args.from_marker, args.to_marker).trace
 
 
 def settle_memory(args: argparse.Namespace, trace: Trace | None) -> Setting:
@@ -103,12 +103,12 @@ def summary(report: dict[str, Any]) -> Iterator[str]:
     if "operations" in report:
         asked = report["operations"]
         yield f"  {asked['allocs']:,} allocations and {asked['frees']:,} frees: {report['served']:,} served, {report['failed']:,} failed"
-        yield (f"  of the frees {asked['frees_of_preexisting']:,} were of memory in use from the start, {asked['frees_partial']:,} of part of an allocation, "
-               f"{asked['frees_unknown']:,} of frames never seen")
+        yield (f"  of the frees {asked['frees_of_preexisting']:,} were of memory in use from the start, {asked['frees_partial']:,} of part of an "
+               f"allocation, {asked['frees_unknown']:,} of frames never seen")
     if "guest" in report:
         guest = report["guest"]
         yield f"  frames: {guest['frames_written']:,} written by the guest, {guest['frames_verified']:,} verified, {guest['corrupted']:,} corrupted"
-    yield (f"  {report['steps']:,} steps: {report['holes_examined']:,} blocks or holes examined, {report['splits']:,} splits, {report['merges']:,} merges; "
-           f"internal fragmentation {report['internal_fragmentation']:.1%}")
+    yield (f"  {report['steps']:,} steps: {report['holes_examined']:,} blocks or holes examined, {report['splits']:,} splits, "
+           f"{report['merges']:,} merges; internal fragmentation {report['internal_fragmentation']:.1%}")
     if "placements_sha256" in report:
         yield f"  placements {report['placements_sha256'][:16]}…"

@@ -41,7 +41,8 @@ def parser_for(command: str | None) -> argparse.ArgumentParser:
     choices = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name in commands():
         spec = importlib.util.find_spec(f"kernel_sim.tools.{_module(name)}")
-        assert spec is not None and spec.origin is not None
+        assert spec is not None
+        assert spec.origin is not None
         with open(spec.origin, encoding="utf-8") as file:
             about = ast.get_docstring(ast.parse(file.read())) or ""
         sub = choices.add_parser(name, help=about.split("\n")[0], description=about, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -25,7 +25,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--from-marker", metavar="TEXT", help="begin behind the line that was written to trace_marker")
     parser.add_argument("--to-marker", metavar="TEXT", help="end before the next such line")
     parser.add_argument("--memory-map", metavar="MAP", help="the machine's memory: /proc/iomem or the e820 lines of a kernel log")
-    parser.add_argument("--start-map", metavar="MAP", help="what the frames were when the trace began: /proc/kpageflags or another map")
+    parser.add_argument("--start-map", metavar="MAP", help="what its frames were at the beginning: /proc/kpageflags, say")
     parser.add_argument("--json", action="store_true", help="report in JSON")
 
 
@@ -80,9 +80,11 @@ def as_json(file: str, report: Report, plan: SlotPlan) -> dict[str, Any]:
 
 def as_text(file: str, report: Report, plan: SlotPlan) -> list[str]:
     """The report's lines; what there is none of is left out."""
-    said = [f"{'standard input' if file == '-' else file}: {report.lines:,} lines, {report.seconds:.3f} s, {report.tasks:,} tasks", "kept",
-            _line(report.allocs, "allocations", f"{plan.implied_frees:,} of them of frames still in use" if plan.implied_frees else ""),
-            _line(report.frees, "frees", f"{plan.frees_unknown:,} of them of frames not in use" if plan.frees_unknown else "")]
+    again = f"{plan.implied_frees:,} of them of frames still in use" if plan.implied_frees else ""
+    unknown = f"{plan.frees_unknown:,} of them of frames not in use" if plan.frees_unknown else ""
+    name = "standard input" if file == "-" else file
+    said = [f"{name}: {report.lines:,} lines, {report.seconds:.3f} s, {report.tasks:,} tasks", "kept",
+            _line(report.allocs, "allocations", again), _line(report.frees, "frees", unknown)]
     names = [f"{name} {n:,}" for name, n in report.other_events.items()]
     dropped = ((report.failed_in_kernel, "allocations that the kernel could not serve", ""),
                (sum(report.other_events.values()), "other events", ", ".join(names[:_SHOWN] + ["…"] * (len(names) > _SHOWN))),

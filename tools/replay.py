@@ -19,11 +19,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Play, and report. Exit status 0; 130 when it was interrupted, with the report of what was done."""
+    from kernel_sim.tools.cli import FINE, INTERRUPTED
+
     from kernel_sim.manager import FrameManager
     from kernel_sim.operations import perform
     from kernel_sim.study import slots
     from kernel_sim.study.replay import Replay
-    from kernel_sim.tools.cli import FINE, INTERRUPTED
 
     _playing.check_arguments(args)
     trace = _playing.load_trace(args, args.trace)
@@ -31,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
     plan = slots.operations(trace, setting.start, setting.usable)
     manager = FrameManager(setting.zones, args.policy, setting.in_use)
     with _playing.progress_bar("replay", len(plan.operations)) as progress:
-        done = Replay(manager, plan, perform(manager, plan.operations, progress))
+        done = Replay(manager, plan, perform(manager, plan.operations, plan.n_slots, progress))
     manager.check()
     headline = f"{trace.name or args.trace}: {'replayed' if done.complete else 'interrupted'}, policy {manager.policy.name}"
     _playing.finish(args, manager, done.report(), headline)

@@ -1,7 +1,7 @@
 """Boot the machine and let its guest execute a trace, or run a program.
 
-With no arguments the guest executes the bundled trace `mixed`, recorded from a real kernel, on the memory of the machine it was recorded on: it writes
-to every frame it gets and verifies it before it gives it back. Exit status 3 when the guest fails.
+With no arguments the guest executes the bundled trace `mixed`, recorded from a real kernel, on the memory of the machine it was recorded on: it
+writes to every frame it gets and verifies it before it gives it back. Exit status 3 when the guest fails.
 """
 
 from __future__ import annotations
@@ -22,10 +22,12 @@ _BLOCKS_A_FRAME = 1000      # what signing and verifying a frame may cost a gues
 def configure(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
     parser.add_argument("--trace", metavar="TRACE", help="the trace for the guest `replay`: a file, or frag, huge, mixed, tiny (default: mixed)")
-    parser.add_argument("--guest", default="replay", metavar="PROGRAM|ELF", help="what runs: a program of the SDK by its name, or an ELF image (default: replay)")
+    parser.add_argument("--guest", default="replay", metavar="PROGRAM|ELF",
+                        help="what runs: a program of the SDK by its name, or an ELF image (default: replay)")
     _playing.add_arguments(parser)
     parser.add_argument("--seed", type=int, default=0, help="handed to the guest (default: 0)")
-    parser.add_argument("--budget", type=_positive, metavar="BLOCKS", help="stop a guest after so many blocks of code (default: enough for the trace, two billion at least)")
+    parser.add_argument("--budget", type=_positive, metavar="BLOCKS",
+                        help="stop a guest after so many blocks of code (default: enough for the trace, two billion at least)")
     parser.add_argument("--trace-guest", action="store_true", help="print every instruction before it runs, on standard error")
 
 
@@ -91,7 +93,7 @@ def _headline(args: argparse.Namespace, manager: Any, done: Run) -> str:
     """The console's text, then how the guest ended."""
     ended = {
         "exit": f"exit status {done.exit_status}", "fault": f"fault: {done.fault}", "halt": "halted without an exit", "interrupt": "interrupted",
-        "budget": f"stopped: it had not come to its end after {done.blocks - 1:,} blocks of code (--budget)",
+        "budget": f"stopped: it had not come to its end after {done.blocks:,} blocks of code (--budget)",
     }[done.stopped]
     lines = [done.console.rstrip("\n")] if done.console else []
     lines.append(f"guest {args.guest}, policy {manager.policy.name}: {ended}, {done.blocks:,} blocks of code, {done.calls:,} calls")

@@ -13,7 +13,6 @@
 #define GUEST_REPORT 0xffffffff801a2800
 #define BATCH 0xffffffff801a3000
 #define WINDOW 0xffffffff801b3000
-#define RESULTS 0xffffffff801cc000
 #define IMAGE_BYTES 0x100000
 #define BATCH_CALLS 1024
 #define WINDOW_OPERATIONS 4096
@@ -31,7 +30,7 @@
 #define SEGMENT_LOOKUP 5 /* segment -> base, bound */
 #define MEMORY_INFO 6 /* -> n_frames (all), bound (free), base (used) */
 #define BATCH_CALL 7 /* n_frames: how many calls stand in the batch; each gets its own status */
-#define STREAM_NEXT 8 /* -> n_frames: operations in the window, 0 at the end */
+#define STREAM_NEXT 8 /* -> n_frames: operations in the window, 0 at the end; of the window before it every allocation must have been asked for */
 
 /* Statuses. */
 #define STATUS_OK 0

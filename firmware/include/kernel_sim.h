@@ -45,10 +45,10 @@ struct memory_info {
 struct memory_info memory_info(void);
 const char *status_name(int status);
 
-/* The operations of a trace, a window at a time: how many stand in the window, 0 at the end, or minus a status. */
+/* The operations of a trace, a window at a time: how many stand in the window, 0 at the end, or minus a status. The host notes where every
+ * allocation is placed, so between two windows a guest asks for the window's allocations, in their order, and for no others. */
 int64_t stream_next(void);
 #define window_operations ((volatile const struct operation *)WINDOW)
-#define window_results ((volatile pfn_t *)RESULTS)
 
 #define guest_report (*(volatile struct guest_report *)GUEST_REPORT)
 

@@ -5,6 +5,7 @@
 enum { WORDS_A_LINE = 8, WORDS = FRAME_BYTES / 8 };
 
 static uint64_t seed;
+static pfn_t placed[WINDOW_OPERATIONS];         /* by the window's operations: what each allocation got */
 
 static uint64_t signature(pfn_t pfn, int word)
 {
@@ -36,31 +37,32 @@ static void verify(pfn_t first, int64_t n_frames)
     guest_report.frames_verified += n_frames;
 }
 
-static void refused(const char *what, pfn_t pfn, int status)
+static void give_back(pfn_t pfn, int64_t n_frames)
 {
-    if (guest_report.refused++ == 0)
-        print("%s of frame %ld: %s\n", what, pfn, status_name(status));
+    int status = frame_free_part(pfn, n_frames);
+    if (status != STATUS_OK && guest_report.refused++ == 0)
+        print("free of frame %ld: %s\n", pfn, status_name(status));
 }
 
-static void execute(volatile const struct operation *operation, volatile pfn_t *result)
+static void execute(volatile const struct operation *operation, pfn_t *place)
 {
-    if (operation->kind == OPERATION_ALLOC) {
-        *result = frame_alloc_for(operation->n_frames, operation->owner, operation->cpu, operation->mobility);
-        if (*result >= 0)
-            sign(*result, operation->n_frames);
-        return;
+    pfn_t first;
+    switch (operation->kind) {
+    case OPERATION_ALLOC:
+        *place = frame_alloc_for(operation->n_frames, operation->owner, operation->cpu, operation->mobility);
+        if (*place >= 0)
+            sign(*place, operation->n_frames);
+        break;
+    case OPERATION_FREE:
+        first = operation->slot >= 0 ? operation->slot : placed[-1 - operation->slot];
+        if (first < 0)
+            break;                              /* it was never served, so there is nothing to free */
+        verify(first + operation->offset, operation->n_frames);
+        give_back(first + operation->offset, operation->n_frames);
+        break;
+    case OPERATION_FREE_PREEXISTING:
+        give_back(operation->slot, operation->n_frames);
     }
-    if (operation->kind == OPERATION_DROPPED)
-        return;
-    pfn_t slot = operation->slot >= 0 ? operation->slot : window_results[-1 - operation->slot];
-    if (slot < 0)
-        return;                                 /* it was never served, so there is nothing to free */
-    pfn_t pfn = slot + operation->offset;
-    if (operation->kind == OPERATION_FREE)
-        verify(pfn, operation->n_frames);
-    int status = frame_free_part(pfn, operation->n_frames);
-    if (status != STATUS_OK)
-        refused("free", pfn, status);
 }
 
 int main(const struct boot_info *boot)
@@ -69,7 +71,7 @@ int main(const struct boot_info *boot)
     seed = boot->seed;
     while ((count = stream_next()) > 0)
         for (int64_t i = 0; i < count; i++)
-            execute(&window_operations[i], &window_results[i]);
+            execute(&window_operations[i], &placed[i]);
     if (count < 0) {
         print("no operations: %s\n", status_name((int)-count));
         return 2;

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kernel_sim.compiled import Array, compiled
+from kernel_sim.compiled import Array, compiled, int64
 from kernel_sim.errors import BrokenInvariant
 from kernel_sim.frames import NIL, half_words_at, words_at
 from kernel_sim.units import N_ORDERS
@@ -74,8 +74,8 @@ def push(area: AddressArea, pfn: int, order: int) -> None:
     at = (pfn >> order) - (area.first >> order)
     for level in range(area.start[order * _LEVELS + _LEVELS - 1]):
         word = area.start[order * _LEVELS + level] + (at >> 5)
-        before = np.int64(area.bits[word])
-        area.bits[word] = before | (np.int64(1) << (at & 31))
+        before = int64(area.bits[word])
+        area.bits[word] = before | (int64(1) << (at & 31))
         if before:
             return
         at >>= 5
@@ -87,7 +87,7 @@ def remove(area: AddressArea, pfn: int, order: int) -> None:
     at = (pfn >> order) - (area.first >> order)
     for level in range(area.start[order * _LEVELS + _LEVELS - 1]):
         word = area.start[order * _LEVELS + level] + (at >> 5)
-        after = np.int64(area.bits[word]) & ~(np.int64(1) << (at & 31))
+        after = int64(area.bits[word]) & ~(int64(1) << (at & 31))
         area.bits[word] = after
         if after:
             return
@@ -98,7 +98,7 @@ def remove(area: AddressArea, pfn: int, order: int) -> None:
 def is_free(area: AddressArea, pfn: int, order: int) -> bool:
     """Whether a free block of exactly that order begins there."""
     at = (pfn >> order) - (area.first >> order)
-    return bool((np.int64(area.bits[area.start[order * _LEVELS] + (at >> 5)]) >> (at & 31)) & 1)
+    return bool((int64(area.bits[area.start[order * _LEVELS] + (at >> 5)]) >> (at & 31)) & 1)
 
 
 @compiled
@@ -106,7 +106,7 @@ def lowest_bit(word: int) -> int:
     """The number of the lowest set bit of a word that is not zero."""
     at = 0
     for width in (16, 8, 4, 2, 1):
-        if word & ((np.int64(1) << width) - 1) == 0:
+        if word & ((int64(1) << width) - 1) == 0:
             word >>= width
             at += width
     return at
@@ -116,14 +116,14 @@ def lowest_bit(word: int) -> int:
 def front(area: AddressArea, order: int, top: int) -> int:
     """The lowest free block of an order, or NIL."""
     level = area.start[order * _LEVELS + _LEVELS - 1]
-    at = np.int64(0)
+    at = int64(0)
     while level > 0:
         level -= 1
-        word = np.int64(area.bits[area.start[order * _LEVELS + level] + at])
+        word = int64(area.bits[area.start[order * _LEVELS + level] + at])
         if word == 0:
             return NIL
         at = (at << 5) + lowest_bit(word)
-    return np.int64((at + (area.first >> order)) << order)  # type: ignore[return-value]  # an int wherever it runs
+    return int64((at + (area.first >> order)) << order)
 
 
 @compiled

@@ -16,6 +16,7 @@ import importlib
 import pkgutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -74,6 +75,7 @@ def policy_module(name: str) -> ModuleType:
     return _import(file)
 
 
+@cache
 def built_in(spec: str) -> Policy:
     """A policy of this folder by its name and parameters: ``buddy``, ``buddy:order=address``. BadPolicy for a wrong one."""
     name, _, rest = spec.partition(":")

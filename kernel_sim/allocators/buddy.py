@@ -19,12 +19,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
-
 from kernel_sim.allocators import address_area, free_area
 from kernel_sim.allocators.base import EXAMINED, MERGES, SPLITS, Policy, Request
 from kernel_sim.allocators.free_area import add_uncut, clear, front, is_free, push, remove
-from kernel_sim.compiled import Array, bind, compiled
+from kernel_sim.compiled import Array, bind, compiled, int64
 from kernel_sim.errors import BrokenInvariant
 from kernel_sim.frames import NIL, NO_FRAMES
 from kernel_sim.units import MAX_ORDER
@@ -46,7 +44,7 @@ def alloc(area: Any, request: Request) -> int:
         while found > order:
             found -= 1
             area.tally[SPLITS] += 1
-            push(area, pfn + (np.int64(1) << found), found)
+            push(area, pfn + (int64(1) << found), found)
         return pfn
     return NO_FRAMES
 
@@ -58,19 +56,19 @@ def free(area: Any, pfn: int, n_frames: int) -> None:
     while pfn < end:
         order = largest_block(pfn, end)
         free_block(area, pfn, order)
-        pfn += np.int64(1) << order
+        pfn += int64(1) << order
 
 
 @compiled
 def free_block(area: Any, pfn: int, order: int) -> None:
     """Merge the block with its buddy as long as that is free and whole, then list it."""
     while order < TOP:
-        buddy = pfn ^ (np.int64(1) << order)
-        if buddy < area.first or buddy + (np.int64(1) << order) > area.end or not is_free(area, buddy, order):
+        buddy = pfn ^ (int64(1) << order)
+        if buddy < area.first or buddy + (int64(1) << order) > area.end or not is_free(area, buddy, order):
             break
         remove(area, buddy, order)
         area.tally[MERGES] += 1
-        pfn &= ~(np.int64(1) << order)
+        pfn &= ~(int64(1) << order)
         order += 1
     push(area, pfn, order)
 
@@ -79,7 +77,7 @@ def free_block(area: Any, pfn: int, order: int) -> None:
 def order_of(n_frames: int) -> int:
     """The smallest order of a block that holds so many frames; TOP + 1 when there is none."""
     order = 0
-    while order <= TOP and (np.int64(1) << order) < n_frames:
+    while order <= TOP and (int64(1) << order) < n_frames:
         order += 1
     return order
 
@@ -88,7 +86,7 @@ def order_of(n_frames: int) -> int:
 def largest_block(pfn: int, end: int) -> int:
     """The order of the largest aligned block that begins at pfn and does not reach beyond the end."""
     order = 0
-    while order < TOP and pfn & (np.int64(1) << order) == 0 and pfn + (np.int64(2) << order) <= end:
+    while order < TOP and pfn & (int64(1) << order) == 0 and pfn + (int64(2) << order) <= end:
         order += 1
     return order
 
@@ -97,7 +95,7 @@ def largest_block(pfn: int, end: int) -> int:
 def granted(area: Any, n_frames: int) -> int:
     """A power of two, up to the top order."""
     order = order_of(n_frames)
-    return np.int64(1) << order if order <= TOP else np.int64(0)  # type: ignore[return-value]
+    return int64(1) << order if order <= TOP else int64(0)
 
 
 @compiled
@@ -120,7 +118,7 @@ def setup(area: Any, firsts: Array, ends: Array) -> None:
 @compiled
 def inner_range(first: int, end: int) -> tuple[int, int]:
     """The part of a run that is made of blocks of the top order."""
-    size = np.int64(1) << TOP
+    size = int64(1) << TOP
     return (first + size - 1) & ~(size - 1), end & ~(size - 1)
 
 
@@ -129,9 +127,9 @@ def list_downwards(area: Any, first: int, end: int) -> None:
     """List the largest aligned blocks of a range, the highest first."""
     while end > first:
         order = 0
-        while order < TOP and end & (np.int64(1) << order) == 0 and end - (np.int64(2) << order) >= first:
+        while order < TOP and end & (int64(1) << order) == 0 and end - (int64(2) << order) >= first:
             order += 1
-        end -= np.int64(1) << order
+        end -= int64(1) << order
         push(area, end, order)
 
 

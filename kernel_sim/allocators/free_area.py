@@ -13,9 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-import numpy as np
-
-from kernel_sim.compiled import Array, compiled
+from kernel_sim.compiled import Array, compiled, int64
 from kernel_sim.errors import BrokenInvariant
 from kernel_sim.frames import NIL, frame, words_at
 from kernel_sim.units import N_ORDERS
@@ -75,7 +73,7 @@ def push(area: FreeArea, pfn: int, order: int) -> None:
 @compiled
 def remove(area: FreeArea, pfn: int, order: int) -> None:
     """Take a block out of its list, wherever it stands in it."""
-    behind, before = np.int64(frame(area.frames, pfn)["next"]), np.int64(frame(area.frames, pfn)["prev"])
+    behind, before = int64(frame(area.frames, pfn)["next"]), int64(frame(area.frames, pfn)["prev"])
     frame(area.frames, pfn)["order"] = 0
     if behind != NIL:
         frame(area.frames, behind)["prev"] = before
@@ -97,11 +95,11 @@ def front(area: FreeArea, order: int, top: int) -> int:
     if area.head[order] == NIL and order == top and area.uncut[0] < area.uncut[1]:
         at = 2 + 2 * area.uncut[0]
         pfn = area.uncut[at]
-        area.uncut[at] += np.int64(1) << order
+        area.uncut[at] += int64(1) << order
         if area.uncut[at] == area.uncut[at + 1]:
             area.uncut[0] += 1
         push(area, pfn, order)
-    return np.int64(area.head[order])  # type: ignore[return-value]  # an int wherever it runs
+    return int64(area.head[order])
 
 
 def blocks_by_order(area: FreeArea, top: int) -> Iterator[tuple[int, int]]:

@@ -15,10 +15,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from kernel_sim.allocators.base import MERGES, SPLITS, Policy, Request
-from kernel_sim.compiled import Array, bind, compiled, plain
+from kernel_sim.compiled import Array, bind, compiled, int64, plain
 from kernel_sim.errors import BrokenInvariant
 from kernel_sim.frames import NIL, NO_FRAMES, frame, words_at
 
@@ -48,21 +46,21 @@ def open_area(frames: Array, words: int, n_words: int, tally: Array, first: int,
 @compiled
 def lowest(area: HoleArea) -> int:
     """The hole with the lowest address, or NIL."""
-    return np.int64(area.words[HEAD])  # type: ignore[return-value]  # an int wherever it runs
+    return int64(area.words[HEAD])
 
 
 @compiled
 def behind(area: HoleArea, hole: int) -> int:
     """The next hole upwards, or NIL."""
-    return np.int64(frame(area.frames, hole)["next"])  # type: ignore[return-value]
+    return int64(frame(area.frames, hole)["next"])
 
 
 @compiled
 def length(area: HoleArea, hole: int) -> int:
     """How many frames a hole has."""
     if frame(area.frames, hole)["order"] & LAST:
-        return np.int64(1)  # type: ignore[return-value]
-    return np.int64(frame(area.frames, hole + 1)["next"])  # type: ignore[return-value]
+        return int64(1)
+    return int64(frame(area.frames, hole + 1)["next"])
 
 
 @compiled
@@ -98,7 +96,7 @@ def link(area: HoleArea, before: int, hole: int, after: int) -> None:
 @compiled
 def unlink(area: HoleArea, hole: int) -> None:
     """Take a hole out of the list."""
-    before, after = np.int64(frame(area.frames, hole)["prev"]), np.int64(frame(area.frames, hole)["next"])
+    before, after = int64(frame(area.frames, hole)["prev"]), int64(frame(area.frames, hole)["next"])
     if before == NIL:
         area.words[HEAD] = after
     else:
@@ -111,7 +109,7 @@ def unlink(area: HoleArea, hole: int) -> None:
 def carve(area: HoleArea, hole: int, n_frames: int) -> None:
     """Take frames from the low end of a hole; what is left of it keeps its place in the list."""
     had = length(area, hole)
-    before, after = np.int64(frame(area.frames, hole)["prev"]), np.int64(frame(area.frames, hole)["next"])
+    before, after = int64(frame(area.frames, hole)["prev"]), int64(frame(area.frames, hole)["next"])
     untag(area, hole, had)
     if had == n_frames:
         unlink(area, hole)
@@ -129,13 +127,13 @@ def coalesce(area: HoleArea, pfn: int, n_frames: int) -> None:
     joins_right = end < area.end and frame(area.frames, end)["order"] & FIRST != 0
     hole = pfn
     if joins_left:
-        hole = pfn - 1 if frame(area.frames, pfn - 1)["order"] & FIRST else np.int64(frame(area.frames, pfn - 1)["prev"])
+        hole = pfn - 1 if frame(area.frames, pfn - 1)["order"] & FIRST else int64(frame(area.frames, pfn - 1)["prev"])
         area.tally[MERGES] += 1
         untag(area, hole, pfn - hole)
     if joins_right:
         n_right = length(area, end)
         area.tally[MERGES] += 1
-        before, after = np.int64(frame(area.frames, end)["prev"]), np.int64(frame(area.frames, end)["next"])
+        before, after = int64(frame(area.frames, end)["prev"]), int64(frame(area.frames, end)["next"])
         untag(area, end, n_right)
         if joins_left:
             unlink(area, end)
@@ -150,7 +148,7 @@ def coalesce(area: HoleArea, pfn: int, n_frames: int) -> None:
 @compiled
 def insert(area: HoleArea, hole: int) -> None:
     """Find a new hole's place in order of address, from the low end."""
-    before, after = np.int64(NIL), lowest(area)
+    before, after = int64(NIL), lowest(area)
     while after != NIL and after < hole:
         before, after = after, behind(area, after)
     link(area, before, hole, after)
@@ -176,7 +174,7 @@ def alloc(area: HoleArea, request: Request) -> int:
 @compiled
 def granted(area: HoleArea, n_frames: int) -> int:
     """Exactly what was asked for."""
-    return n_frames if n_frames <= area.end - area.first else np.int64(0)  # type: ignore[return-value]
+    return n_frames if n_frames <= area.end - area.first else int64(0)
 
 
 @compiled
@@ -184,9 +182,9 @@ def setup(area: HoleArea, firsts: Array, ends: Array) -> None:
     """One hole for each free run."""
     area.words[HEAD] = NIL
     area.words[ROVER] = area.first
-    before = np.int64(NIL)
+    before = int64(NIL)
     for i in range(len(firsts)):
-        link(area, before, firsts[i], np.int64(NIL))
+        link(area, before, firsts[i], int64(NIL))
         tag(area, firsts[i], ends[i] - firsts[i])
         before = firsts[i]
 

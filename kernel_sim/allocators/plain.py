@@ -23,10 +23,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from kernel_sim.allocators.base import EXAMINED, Policy, Request, built_in
-from kernel_sim.compiled import Array
+from kernel_sim.compiled import Array, int64
 from kernel_sim.errors import BadPolicy, SimError
 from kernel_sim.frames import NO_FRAMES
 
@@ -114,7 +112,7 @@ def plain_policy(name: str, made_of: Callable[[Any], Any]) -> Policy:
         return areas[int(first)]
 
     def alloc(area: PlainArea, request: Request) -> int:
-        return np.int64(area.alloc(int(request.n_frames)))  # type: ignore[return-value]
+        return int64(area.alloc(int(request.n_frames)))
 
     def blocks(area: PlainArea) -> Iterator[tuple[int, int]]:
         raise NotImplementedError("a plain policy's own lists are its own affair")
@@ -133,7 +131,7 @@ def load_policy(spec: str | type | Policy) -> Policy:
         return plain_policy(spec.name, spec.plain) if spec.plain else spec     # a plain policy's areas belong to one manager
     if isinstance(spec, type):
         return plain_policy(spec.__name__, spec)
-    path, colon, class_name = spec.rpartition(":")
+    path, _, class_name = spec.rpartition(":")
     if path.endswith(".py"):
         return plain_policy(spec, _class_from(path, class_name))
     if spec.endswith(".py"):
@@ -149,7 +147,8 @@ def _class_from(path: str, class_name: str) -> type:
         raise BadPolicy(f"policy {path}: no such file")
     module_name = f"kernel_sim_policy_{Path(path).stem}"
     spec = importlib.util.spec_from_file_location(module_name, path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[module_name] = module
     try:

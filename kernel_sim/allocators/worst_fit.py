@@ -11,11 +11,9 @@ Cost: every search looks at every hole.
 
 from __future__ import annotations
 
-import numpy as np
-
 from kernel_sim.allocators.base import EXAMINED, Policy
 from kernel_sim.allocators.holes import HoleArea, behind, fit, length, lowest
-from kernel_sim.compiled import compiled
+from kernel_sim.compiled import compiled, int64
 from kernel_sim.frames import NIL
 
 PARAMETERS: dict[str, tuple[str, ...]] = {}
@@ -24,7 +22,7 @@ PARAMETERS: dict[str, tuple[str, ...]] = {}
 @compiled
 def choose(area: HoleArea, n_frames: int) -> int:
     """The largest hole, if it is large enough."""
-    worst, worst_size = np.int64(NIL), np.int64(0)
+    worst, worst_size = int64(NIL), int64(0)
     hole = lowest(area)
     while hole != NIL:
         area.tally[EXAMINED] += 1

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import unicorn
 from unicorn import UC_ARCH_X86, UC_HOOK_BLOCK, UC_HOOK_INSN, UC_HOOK_INTR, UC_HOOK_TLB_FILL, UC_MODE_64, Uc, UcError
@@ -23,19 +22,14 @@ _TRANSLATED_CODE_BYTES = 16 << 20   # what the engine may keep; its own choice r
 REGISTERS = ("rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "rsp", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "rip", "rflags")
 
 
-@dataclass(frozen=True)
-class EngineError:
-    """Why the engine gave up: a short name, such as "invalid instruction"."""
-
-    code: int
-    text: str
-
+NO_MEMORY = "no memory there"
+"""What `Cpu.start` says of an access to a physical address that nothing answers to."""
 
 _ERRORS = {
     constants.UC_ERR_INSN_INVALID: "invalid instruction",
-    constants.UC_ERR_READ_UNMAPPED: "read where there is no memory",
-    constants.UC_ERR_WRITE_UNMAPPED: "write where there is no memory",
-    constants.UC_ERR_FETCH_UNMAPPED: "jump to where there is no memory",
+    constants.UC_ERR_READ_UNMAPPED: NO_MEMORY,
+    constants.UC_ERR_WRITE_UNMAPPED: NO_MEMORY,
+    constants.UC_ERR_FETCH_UNMAPPED: NO_MEMORY,
     constants.UC_ERR_EXCEPTION: "exception without a handler",
 }
 
@@ -47,6 +41,7 @@ class Cpu:
         self.uc = Uc(UC_ARCH_X86, UC_MODE_64)
         self.uc.ctl_set_tcg_buffer_size(_TRANSLATED_CODE_BYTES)
         self.uc.ctl_set_tlb_mode(constants.UC_TLB_VIRTUAL)
+        self.uc.ctl_exits_enabled(True)         # and there are none: no address ends the run, not even 0
         self._keep: list[object] = []
 
     @property
@@ -87,12 +82,12 @@ class Cpu:
             raise UcError(status)
         self._keep.append(hook)
 
-    def start(self, address: int) -> EngineError | None:
-        """Run from an address until something stops the engine; what it could not go on after, or None."""
+    def start(self, address: int) -> str | None:
+        """Run from an address until something stops the engine; what it could not go on after, in words, or None."""
         try:
             self.uc.emu_start(address, 0)
         except UcError as error:
-            return EngineError(error.errno, _ERRORS.get(error.errno, str(error)))
+            return _ERRORS.get(error.errno, str(error))
         return None
 
     def stop(self) -> None:

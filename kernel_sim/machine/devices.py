@@ -5,6 +5,8 @@ from __future__ import annotations
 from kernel_sim.compiled import Array, call_address, compiled
 from kernel_sim.frames import bytes_at, words_at
 from kernel_sim.machine.board import (
+    B_BLOCK,
+    B_BLOCK_BYTES,
     B_BLOCKS,
     B_BUDGET,
     B_CONSOLE,
@@ -19,13 +21,21 @@ from kernel_sim.machine.board import (
     EXITED,
     INTERRUPT,
     OUT_OF_BUDGET,
+    WANTS_WINDOW,
 )
+
+
+@compiled
+def has_ended(board: Array) -> bool:
+    """Whether there is a reason not to go on. The first one counts: the engine runs its block to the end before it stops."""
+    return bool(board[B_WHY] > WANTS_WINDOW)
 
 
 @compiled
 def stop(board: Array, why: int) -> None:
     """Stop the engine; the machine reads why."""
-    board[B_WHY] = why
+    if not has_ended(board):
+        board[B_WHY] = why
     call_address(board[B_STOP_FUNCTION], board[B_ENGINE])
 
 
@@ -40,22 +50,26 @@ def put_on_console(board: Array, value: int) -> None:
 
 @compiled
 def exit_machine(board: Array, value: int) -> None:
-    """The guest is done. The first value counts: what runs until the engine has stopped does not."""
-    if board[B_WHY] != EXITED:
+    """The guest is done."""
+    if not has_ended(board):
         board[B_EXIT_STATUS] = value
-        stop(board, EXITED)
+    stop(board, EXITED)
 
 
 def on_block(engine: int, address: int, size: int, board_address: int) -> None:
     """The engine's hook on every block of guest code: time, as this machine counts it."""
     board = words_at(board_address, BOARD_WORDS)
-    board[B_BLOCKS] += 1
-    if board[B_BLOCKS] > board[B_BUDGET]:
+    if board[B_BLOCKS] >= board[B_BUDGET]:
         stop(board, OUT_OF_BUDGET)
+    else:
+        board[B_BLOCKS] += 1
+        board[B_BLOCK] = address
+        board[B_BLOCK_BYTES] = size
 
 
 def on_interrupt(engine: int, vector: int, board_address: int) -> None:
     """The engine's hook on interrupts and exceptions: no guest here takes them, so they end the run."""
     board = words_at(board_address, BOARD_WORDS)
-    board[B_VECTOR] = vector
+    if not has_ended(board):
+        board[B_VECTOR] = vector
     stop(board, INTERRUPT)

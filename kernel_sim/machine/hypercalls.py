@@ -9,12 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from kernel_sim.allocators.base import Request
-from kernel_sim.compiled import Array, array_view, bind, compiled, interpreted, outlined
+from kernel_sim.compiled import Array, Callback, array_view, bind, callback, compiled, int64, interpreted, outlined
 from kernel_sim.events import BAD_COUNT, BROKEN, NO_SUCH_CALL, NO_SUCH_SEGMENT, NOT_SERVED, OK
-from kernel_sim.frames import words_at
+from kernel_sim.frames import NO_FRAMES, words_at
 from kernel_sim.ledger import ROOT_WORDS, State, open_state
 from kernel_sim.machine import abi
 from kernel_sim.machine.abi import (
@@ -37,6 +35,9 @@ from kernel_sim.machine.board import (
     B_CALLS,
     B_MANAGER_ROOT,
     B_N_SEGMENTS,
+    B_PLACED,
+    B_PLACEMENTS,
+    B_PLACEMENTS_DUE,
     B_SEGMENTS,
     B_STREAMS,
     BOARD_WORDS,
@@ -48,6 +49,11 @@ from kernel_sim.manager import FrameManager
 from kernel_sim.segments import bind_segments, is_segment, segments_at
 
 boxes_at = array_view(abi.dtype(abi.CallBox))
+
+HOOK_TYPES = ("void", "int64", "uint32", "int32", "uint32", "int64")
+"""Of `on_out`, for `callback`."""
+
+_doorbells: dict[str, Callback] = {}
 
 
 def bound_alloc(state: State, request: Request) -> int:
@@ -75,39 +81,51 @@ def segment_free(root: int, segments: Array, segment: int) -> int:
 
 
 @compiled
-def serve_frames(state: State, box: Any) -> int:
+def note_placement(board: Array, pfn: int) -> None:
+    """Keep where a streamed allocation was placed: what a replay reports is what was done, and not what the guest says of it."""
+    placed, due = board[B_PLACED], board[B_PLACEMENTS_DUE]
+    if placed < due:
+        words_at(board[B_PLACEMENTS], due)[placed] = max(pfn, NO_FRAMES)
+    board[B_PLACED] = placed + 1
+
+
+@compiled
+def serve_frames(board: Array, state: State, box: Any) -> int:
     """FRAME_ALLOC and FRAME_FREE: the status."""
-    request = Request(np.int64(box["n_frames"]), np.int64(box["owner"]), np.int64(box["cpu"]), np.int64(box["mobility"]))
+    request = Request(int64(box["n_frames"]), int64(box["owner"]), int64(box["cpu"]), int64(box["mobility"]))
     if box["call"] == FRAME_ALLOC:
         pfn = bound_alloc(state, request)
+        note_placement(board, pfn)
         box["pfn"] = pfn
         return OK if pfn >= 0 else -pfn
     if request.n_frames < 0:
         return BAD_COUNT
-    return bound_free(state, np.int64(box["pfn"]), request)
+    return bound_free(state, int64(box["pfn"]), request)
 
 
 @compiled
-def serve_frames_far(root: int, box: Any) -> int:
+def serve_frames_far(board: Array, box: Any) -> int:
     """The same for a call in a batch, where the bookkeeping is not inlined again."""
+    root = board[B_MANAGER_ROOT]
     if box["call"] == FRAME_ALLOC:
-        pfn = far_alloc(root, np.int64(box["n_frames"]), np.int64(box["owner"]), np.int64(box["cpu"]), np.int64(box["mobility"]))
+        pfn = far_alloc(root, int64(box["n_frames"]), int64(box["owner"]), int64(box["cpu"]), int64(box["mobility"]))
+        note_placement(board, pfn)
         box["pfn"] = pfn
         return OK if pfn >= 0 else -pfn
     if box["n_frames"] < 0:
         return BAD_COUNT
-    return far_free(root, np.int64(box["pfn"]), np.int64(box["n_frames"]))
+    return far_free(root, int64(box["pfn"]), int64(box["n_frames"]))
 
 
 @compiled
 def serve_segments(board: Array, box: Any) -> int:
     """SEGMENT_ALLOC, SEGMENT_FREE and SEGMENT_LOOKUP: the status."""
     segments = segments_at(board[B_SEGMENTS], board[B_N_SEGMENTS])
-    segment = np.int64(box["segment"])
+    segment = int64(box["segment"])
     if box["call"] == SEGMENT_FREE:
         return segment_free(board[B_MANAGER_ROOT], segments, segment)
     if box["call"] == SEGMENT_ALLOC:
-        segment = segment_alloc(board[B_MANAGER_ROOT], segments, np.int64(box["bound"]), np.int64(box["owner"]))
+        segment = segment_alloc(board[B_MANAGER_ROOT], segments, int64(box["bound"]), int64(box["owner"]))
         if segment < 0:
             return -segment
     elif not is_segment(segments, segment):
@@ -122,7 +140,7 @@ def serve_segments(board: Array, box: Any) -> int:
 def serve_info(root: int, box: Any) -> int:
     """MEMORY_INFO: all frames that are for hire, those that are free, those in use."""
     state = open_state(words_at(root, ROOT_WORDS))
-    n_frames, n_free = np.int64(0), np.int64(0)
+    n_frames, n_free = int64(0), int64(0)
     for zone in range(len(state.zones)):
         n_frames += state.zones[zone]["n_frames"]
         n_free += state.zones[zone]["n_free"]
@@ -137,7 +155,7 @@ def serve_one(board: Array, box: Any) -> int:
     """One call that may also stand in a batch: the status."""
     call = box["call"]
     if call == FRAME_ALLOC or call == FRAME_FREE:
-        return serve_frames_far(board[B_MANAGER_ROOT], box)
+        return serve_frames_far(board, box)
     if call == SEGMENT_ALLOC or call == SEGMENT_FREE or call == SEGMENT_LOOKUP:
         return serve_segments(board, box)
     if call == MEMORY_INFO:
@@ -153,18 +171,18 @@ def serve_others(board_address: int) -> int:
     if box["call"] == STREAM_NEXT:
         if board[B_STREAMS]:
             stop(board, WANTS_WINDOW)
-        return np.int64(NOT_SERVED)  # type: ignore[return-value]  # unless the machine, having stopped, says otherwise
+        return int64(NOT_SERVED)  # unless the machine, having stopped, says otherwise
     is_batch = box["call"] == BATCH_CALL
     if is_batch and not 0 < box["n_frames"] <= BATCH_CALLS:
-        return np.int64(BAD_COUNT)  # type: ignore[return-value]
+        return int64(BAD_COUNT)
     boxes = boxes_at(board[B_BATCH], BATCH_CALLS) if is_batch else boxes_at(board[B_CALL_BOX], 1)
-    status = np.int64(OK)
-    for i in range(np.int64(box["n_frames"]) if is_batch else 1):
-        status = np.int64(serve_one(board, boxes[i]))
+    status = int64(OK)
+    for i in range(int64(box["n_frames"]) if is_batch else 1):
+        status = int64(serve_one(board, boxes[i]))
         boxes[i]["status"] = status
         if status == BROKEN:
             break
-    return np.int64(OK) if is_batch and status != BROKEN else status  # type: ignore[return-value]
+    return int64(OK) if is_batch and status != BROKEN else status
 
 
 @compiled
@@ -173,7 +191,7 @@ def serve(board: Array, board_address: int) -> None:
     board[B_CALLS] += 1
     box = boxes_at(board[B_CALL_BOX], 1)[0]
     if box["call"] == FRAME_ALLOC or box["call"] == FRAME_FREE:
-        status = serve_frames(open_state(words_at(board[B_MANAGER_ROOT], ROOT_WORDS)), box)
+        status = serve_frames(board, open_state(words_at(board[B_MANAGER_ROOT], ROOT_WORDS)), box)
     else:
         status = serve_others(board_address)
     if status == BROKEN:
@@ -204,3 +222,11 @@ def bind_hook(manager: FrameManager) -> Callable[..., Any]:
     served = make(bind(serve, name, serve_frames=frames, serve_others=make_far(bind(serve_others, name, serve_one=one))))
     hook = bind(on_out, name, serve=served)
     return interpreted(hook) if manager.policy.plain else hook
+
+
+def compiled_doorbell(manager: FrameManager) -> Callback:
+    """The compiled hook for a manager's policy. One for all machines of a policy: to load machine code again takes time, and is never undone."""
+    name = manager.policy.name
+    if name not in _doorbells:
+        _doorbells[name] = callback(bind_hook(manager), *HOOK_TYPES)
+    return _doorbells[name]

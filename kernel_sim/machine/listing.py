@@ -2,28 +2,55 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from kernel_sim.machine.abi import FIRMWARE, FIRMWARE_BYTES
 from kernel_sim.machine.loader import Image
 from kernel_sim.machine.ram import Ram
 
 _LONGEST = 15       # bytes of an x86 instruction
+_NO_CODE = "(no code here)"
 
 
-def disassemble(ram: Ram, address: int, size: int) -> list[tuple[int, str, str]]:
-    """(address, bytes in hexadecimal, text) of the instructions in `size` bytes of the guest's code."""
+def code_at(ram: Ram, address: int, size: int) -> bytes:
+    """The bytes of the guest's code at an address, fewer at its end, and none elsewhere."""
+    offset = address - FIRMWARE
+    return ram.firmware[offset:min(offset + size, FIRMWARE_BYTES)].tobytes() if 0 <= offset < FIRMWARE_BYTES else b""
+
+
+def decode(ram: Ram, address: int, size: int) -> list[Any]:
+    """capstone's instructions in `size` bytes of the guest's code."""
     from capstone import CS_ARCH_X86, CS_MODE_64, Cs
 
-    offset = address - FIRMWARE
-    if not 0 <= offset < FIRMWARE_BYTES:
-        return []
-    code = ram.firmware[offset:min(offset + size, FIRMWARE_BYTES)].tobytes()
-    return [(found.address, found.bytes.hex(), f"{found.mnemonic} {found.op_str}".strip()) for found in Cs(CS_ARCH_X86, CS_MODE_64).disasm(code, address)]
+    decoder = Cs(CS_ARCH_X86, CS_MODE_64)
+    decoder.detail = True
+    return list(decoder.disasm(code_at(ram, address, size), address))
+
+
+def disassemble(ram: Ram, address: int, size: int) -> list[tuple[int, str]]:
+    """(address, text) of the instructions in `size` bytes of the guest's code."""
+    return [(found.address, f"{found.mnemonic} {found.op_str}".strip()) for found in decode(ram, address, size)]
 
 
 def instruction_at(ram: Ram, address: int) -> str:
     """The text of one instruction; "(no code here)" where there is none."""
     found = disassemble(ram, address, _LONGEST)
-    return found[0][2] if found else "(no code here)"
+    return found[0][1] if found else _NO_CODE
+
+
+def addresses_of(ram: Ram, address: int, registers: Mapping[str, int]) -> list[int]:
+    """The virtual addresses that the instruction there names: its operands in memory."""
+    from capstone.x86 import X86_OP_MEM
+
+    found = []
+    for instruction in decode(ram, address, _LONGEST)[:1]:
+        known = {**registers, "rip": address + instruction.size}
+        for operand in instruction.operands:
+            if operand.type == X86_OP_MEM:
+                base, index = (known.get(instruction.reg_name(register) or "", 0) for register in (operand.mem.base, operand.mem.index))
+                found.append((base + index * operand.mem.scale + operand.mem.disp) & 0xFFFF_FFFF_FFFF_FFFF)
+    return found
 
 
 def place(image: Image, address: int) -> str:
@@ -32,13 +59,13 @@ def place(image: Image, address: int) -> str:
     return f"{address:#x} ({symbol.name}+{address - symbol.address:#x})" if symbol else f"{address:#x}"
 
 
-def listing_around(ram: Ram, image: Image, address: int, n_after: int = 4) -> list[str]:
-    """The instructions from the function's beginning, or from the address where it has none, the one at the address marked."""
+def listing_around(ram: Ram, image: Image, address: int, n_before: int = 4, n_after: int = 4) -> list[str]:
+    """The instructions around an address, the one there marked with an arrow. Those before it are known where the image names the function."""
     symbol = image.symbol_at(address)
     begin = symbol.address if symbol and address - symbol.address < 4096 else address
     found = disassemble(ram, begin, address - begin + (n_after + 1) * _LONGEST)
-    if all(at != address for at, _, _ in found):        # the function was entered in the middle of an instruction
-        found = disassemble(ram, address, (n_after + 1) * _LONGEST)
-    here = next((i for i, (at, _, _) in enumerate(found) if at == address), 0)
-    shown = found[max(0, here - 4):here + n_after + 1]
-    return [f"{'->' if at == address else '  '} {place(image, at)}  {text}" for at, _, text in shown]
+    here = next((i for i, (at, _) in enumerate(found) if at == address), None)
+    if here is None:        # no instruction begins there, counted from the function's beginning
+        found, here = disassemble(ram, address, (n_after + 1) * _LONGEST) or [(address, _NO_CODE)], 0
+    shown = found[max(0, here - n_before):here + n_after + 1]
+    return [f"{'->' if at == address else '  '} {place(image, at)}  {text}" for at, text in shown]

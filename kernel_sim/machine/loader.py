@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from importlib.resources import files
 from io import BytesIO
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +93,7 @@ def _parse(path: str, data: bytes) -> Image:
     if not parts:
         raise BadInput(f"{path}: nothing in it to load")
     ordered = sorted((address, address + size) for address, _, size in parts)
-    for (_, end), (first, _) in zip(ordered, ordered[1:], strict=False):
+    for (_, end), (first, _) in pairwise(ordered):
         if first < end:
             raise BadInput(f"{path}: two parts overlap at {first:#x}")
     entry = int(elf.header["e_entry"])
@@ -109,7 +110,8 @@ def _part(path: str, data: bytes, header: Any) -> tuple[int, bytes, int]:
     if in_file > size:
         raise BadInput(f"{path}: a part has {in_file} bytes in the file and only {size} in memory")
     if address < FIRMWARE or address + size > FIRMWARE + IMAGE_BYTES:
-        raise BadInput(f"{path}: a part at {address:#x} to {address + size:#x} lies outside the guest's place, {FIRMWARE:#x} to {FIRMWARE + IMAGE_BYTES:#x}")
+        raise BadInput(f"{path}: a part at {address:#x} to {address + size:#x} lies outside the guest's place, "
+                       f"{FIRMWARE:#x} to {FIRMWARE + IMAGE_BYTES:#x}")
     return address, data[offset:offset + in_file], size
 
 

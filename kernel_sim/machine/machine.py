@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +16,11 @@ from kernel_sim.compiled import Array, Callback, address_of, callback
 from kernel_sim.errors import BadInput, GuestFault
 from kernel_sim.machine import abi, board
 from kernel_sim.machine.board import BOARD_WORDS
-from kernel_sim.machine.cpu import Cpu, EngineError
+from kernel_sim.machine.cpu import Cpu
 from kernel_sim.machine.devices import on_block, on_interrupt
-from kernel_sim.machine.hypercalls import bind_hook
-from kernel_sim.machine.listing import disassemble, instruction_at, listing_around, place
+from kernel_sim.machine.faults import Scene
+from kernel_sim.machine.hypercalls import HOOK_TYPES, bind_hook, compiled_doorbell
+from kernel_sim.machine.listing import disassemble, listing_around, place
 from kernel_sim.machine.loader import find_guest, read_image
 from kernel_sim.machine.paging import build_page_tables, on_miss
 from kernel_sim.machine.ram import Ram
@@ -31,9 +34,8 @@ DEFAULT_BUDGET = 2_000_000_000
 """Blocks of guest code: a guest that loops for ever is stopped within seconds."""
 
 _CONSOLE_BYTES = 1 << 20
-_ACCESS = {16: "read of", 17: "write to", 18: "jump to"}
-_VECTORS = {0: "division error", 1: "debug exception", 3: "breakpoint", 4: "overflow", 5: "bound exceeded", 6: "invalid instruction", 8: "double fault",
-            12: "stack fault", 13: "general protection fault", 14: "page fault", 16: "floating-point error", 19: "SIMD floating-point error"}
+_LARGEST = (1 << 63) - 1
+_ENDS = {board.EXITED: "exit", board.OUT_OF_BUDGET: "budget"}
 
 
 @dataclass(frozen=True)
@@ -67,11 +69,13 @@ class Machine:
     """An emulated x86-64 machine with a manager's memory.
 
     `guest` is a program of the SDK by name, or the path of an ELF image. `seed` and up to four `arguments` are handed to it. `budget` bounds its
-    work, in blocks of code. BadInput for a guest that cannot be loaded. A machine runs once.
+    work, in blocks of code. BadInput for a guest that cannot be loaded, or for a number that is none of 64 bits. A machine runs once.
     """
 
     def __init__(self, manager: FrameManager, guest: str | Path = "hello", *, seed: int = 0, arguments: Sequence[int] = (),
                  budget: int = DEFAULT_BUDGET) -> None:
+        if not 1 <= budget <= _LARGEST:
+            raise BadInput(f"a budget of {budget} blocks: it is a positive number of 64 bits")
         self.manager = manager
         self.segments = SegmentTable(manager)
         self.image = read_image(find_guest(str(guest)))
@@ -81,31 +85,33 @@ class Machine:
         self._console = np.zeros(_CONSOLE_BYTES, np.uint8)
         self._box = self.ram.shared(abi.CALL_BOX, abi.dtype(abi.CallBox))[0]
         self._window = self.ram.shared(abi.WINDOW, OPERATION, abi.WINDOW_OPERATIONS)
-        self._results = self.ram.shared(abi.RESULTS, np.dtype("<i8"), abi.WINDOW_OPERATIONS)
         self._raised: BaseException | None = None
         self._interrupted = False
+        self._has_run = False
+        self._error: str | None = None
         self._board = np.zeros(BOARD_WORDS, np.int64)
         self.cpu = self._assemble(budget)
 
     def run(self, operations: Array | None = None, progress: Callable[[int], None] | None = None, watch: Callable[[str], None] | None = None) -> Run:
         """Boot, and run until the guest exits, faults, halts or has used up its budget; Ctrl-C ends the run at once and leaves a report.
+        (A second one is for a plain policy that does not come back; it is raised, and there is no report.)
 
         `operations` are streamed to a guest that asks for them; `progress` is told how many it has finished. `watch` gets every instruction, as
         text, before its block runs. BrokenInvariant when the books disagree; BadPolicy for nonsense from a plain policy.
         """
+        if self._has_run:
+            raise ValueError("a machine runs once: make another")
+        self._has_run = True
         stream = None if operations is None else Stream(operations)
         self._board[board.B_STREAMS] = stream is not None
         if watch is not None:
-            self.cpu.watch_blocks(lambda address, size: self._show(address, size, watch))
-        error: list[EngineError | None] = [None]
-        worker = threading.Thread(target=lambda: self._guarded(lambda: error.append(self._loop(stream, progress))), daemon=True)
-        worker.start()
-        self._wait_for(worker)
+            self.cpu.watch_blocks(lambda address, size: self._guarded(lambda: self._show(address, size, watch)))
+        self._in_thread(lambda: self._loop(stream, progress))
         if self._raised is not None:
             raise self._raised
         if self._why == board.BROKE:
             raise self.manager.error_for(events.BROKEN, None)
-        return self._report(error[-1], stream)
+        return self._report(stream)
 
     # -- putting together -------------------------------------------------------------------------------------------------------------
 
@@ -122,25 +128,28 @@ class Machine:
         where = address_of(self._board)
         cpu.set_page_table(int(self._board[board.B_PAGE_TABLE]))
         cpu.hook_out(self._out_hook(), where)
-        cpu.hook_miss(callback(on_miss, "bool", "int64", "int64", "int32", "int64", "int64"), where)
-        cpu.hook_block(callback(on_block, "void", "int64", "int64", "uint32", "int64"), where)
-        cpu.hook_interrupt(callback(on_interrupt, "void", "int64", "uint32", "int64"), where)
+        miss, block, interrupt = _device_hooks()
+        cpu.hook_miss(miss, where)
+        cpu.hook_block(block, where)
+        cpu.hook_interrupt(interrupt, where)
         return cpu
 
     def _out_hook(self) -> Callback:
-        """The doorbell, compiled, or in the interpreter, where exceptions must not be lost, for a plain policy."""
-        hook = bind_hook(self.manager)
-        arguments = ("int64", "uint32", "int32", "uint32", "int64")
+        """The hook for `out`: compiled, or in the interpreter, where exceptions must not be lost, for a plain policy."""
         if not self.manager.policy.plain:
-            return callback(hook, "void", *arguments)
+            return compiled_doorbell(self.manager)
+        hook = bind_hook(self.manager)
 
         def guarded(*values: int) -> None:
-            self._guarded(lambda: hook(*values))
-        return callback(guarded, "void", *arguments, jit=False)
+            if self._raised is None:
+                self._guarded(lambda: hook(*values))
+        return callback(guarded, *HOOK_TYPES, jit=False)
 
     def _write_boot_info(self, seed: int, arguments: Sequence[int]) -> None:
         if len(arguments) > abi.N_ARGUMENTS:
             raise BadInput(f"a guest takes up to {abi.N_ARGUMENTS} arguments, not {len(arguments)}")
+        if not all(-_LARGEST - 1 <= argument <= _LARGEST for argument in arguments):
+            raise BadInput("a guest's argument is a number of 64 bits")
         info = self.ram.shared(abi.BOOT_INFO, abi.dtype(abi.BootInfo))[0]
         ranges = self.ram.frames[:abi.MAX_RANGES]
         values = {"magic": abi.BOOT_MAGIC, "direct_map": abi.DIRECT_MAP, "seed": seed & 0xFFFF_FFFF_FFFF_FFFF}
@@ -158,19 +167,28 @@ class Machine:
     def _why(self) -> int:
         return int(self._board[board.B_WHY])
 
-    def _loop(self, stream: Stream | None, progress: Callable[[int], None] | None) -> EngineError | None:
+    def _loop(self, stream: Stream | None, progress: Callable[[int], None] | None) -> None:
         """Run the engine; whenever it stops for a window of operations, fill it and go on. In a thread of its own."""
         address = self.image.entry
         while not self._interrupted:
             self._board[board.B_WHY] = board.RUNNING
-            error = self.cpu.start(address)
-            if self._why != board.WANTS_WINDOW or stream is None or error is not None:
-                return error
-            self._box["n_frames"] = stream.next_window(self._window, self._results)
-            self._box["status"] = events.OK
+            self._error = self.cpu.start(address)
+            if self._why != board.WANTS_WINDOW or stream is None or self._error is not None:
+                return
+            self._error = self._next_window(stream)
+            if self._error is not None:
+                return
             if progress:
                 progress(stream.done)
             address = self.cpu.rip
+
+    def _next_window(self, stream: Stream) -> str | None:
+        """Fill in the next window, if the guest has made the allocations of the last one; else what is wrong."""
+        placed, due = int(self._board[board.B_PLACED]), len(stream.due)
+        if placed != due and stream.began:
+            return f"{placed} allocations made of the window's {due}"
+        self._box["n_frames"], self._box["status"] = stream.next_window(self._window), events.OK
+        self._board[[board.B_PLACEMENTS, board.B_PLACEMENTS_DUE, board.B_PLACED]] = address_of(stream.due), len(stream.due), 0
         return None
 
     def _guarded(self, work: Callable[[], object]) -> None:
@@ -181,31 +199,46 @@ class Machine:
             self._raised = self._raised or error
             self.cpu.stop()
 
-    def _wait_for(self, worker: threading.Thread) -> None:
-        """Wait, and be there for Ctrl-C, which the engine's own thread would not see."""
-        while worker.is_alive():
+    def _in_thread(self, work: Callable[[], None]) -> None:
+        """Work in another thread, and be here for Ctrl-C, which the engine's own thread would not see."""
+        ended = threading.Event()       # not the thread's end: a join that Ctrl-C interrupts takes the thread for ended (Python 3.11)
+
+        def guarded() -> None:
             try:
-                worker.join(0.1)
+                self._guarded(work)
+            finally:
+                ended.set()
+        worker = threading.Thread(target=guarded, daemon=True)
+        worker.start()
+        while not ended.is_set():
+            try:
+                ended.wait(0.1)
             except KeyboardInterrupt:
+                if self._interrupted:
+                    _interrupt_python(worker)
                 self._interrupted = True
-                while worker.is_alive():
-                    self.cpu.stop()
-                    worker.join(0.01)
+            if self._interrupted:
+                self.cpu.stop()
 
     def _show(self, address: int, size: int, watch: Callable[[str], None]) -> None:
-        for at, _, text in disassemble(self.ram, address, size):
+        for at, text in disassemble(self.ram, address, size):
             watch(f"{place(self.image, at)}  {text}")
 
     # -- reporting --------------------------------------------------------------------------------------------------------------------
 
-    def _report(self, error: EngineError | None, stream: Stream | None) -> Run:
-        stopped, fault = self._outcome(error)
-        listing = tuple(listing_around(self.ram, self.image, fault.rip)) if fault else ()
+    def _report(self, stream: Stream | None) -> Run:
+        stopped = _ENDS.get(self._why, "")
+        fault = None if stopped else Scene(self._board, self.cpu, self.ram, self.image).fault(self._error)
+        stopped = stopped or ("fault" if fault else "interrupt" if self._interrupted else "halt")
         counted = self.ram.shared(abi.GUEST_REPORT, abi.dtype(abi.GuestReport))[0]
-        return Run(stopped, int(self._board[board.B_EXIT_STATUS]) if stopped == "exit" else None, fault, listing, self.console,
-                   int(self._board[board.B_BLOCKS]), int(self._board[board.B_CALLS]),
-                   *(int(counted[name]) for name in ("frames_written", "frames_verified", "corrupted", "refused")),
-                   performed=stream.finish(self._results) if stream else None)
+        return Run(
+            stopped=stopped, fault=fault, console=self.console,
+            exit_status=int(self._board[board.B_EXIT_STATUS]) if stopped == "exit" else None,
+            listing=tuple(listing_around(self.ram, self.image, fault.rip)) if fault else (),
+            blocks=int(self._board[board.B_BLOCKS]), calls=int(self._board[board.B_CALLS]),
+            performed=stream.finish(int(self._board[board.B_PLACED])) if stream else None,
+            **{name: int(counted[name]) for name in ("frames_written", "frames_verified", "corrupted", "refused")},
+        )
 
     @property
     def console(self) -> str:
@@ -214,25 +247,14 @@ class Machine:
         text = self._console[:min(used, _CONSOLE_BYTES)].tobytes().decode("utf-8", errors="replace")
         return text + (f"\n[{used - _CONSOLE_BYTES} more bytes were dropped]\n" if used > _CONSOLE_BYTES else "")
 
-    def _outcome(self, error: EngineError | None) -> tuple[str, GuestFault | None]:
-        """Why the machine stopped, and the fault if it was one."""
-        if self._why == board.EXITED:
-            return "exit", None
-        if self._interrupted:
-            return "interrupt", None
-        if self._why == board.OUT_OF_BUDGET:
-            return "budget", None
-        rip = self.cpu.rip
-        if self._why == board.PAGE_FAULT:
-            address = int(self._board[board.B_FAULT_ADDRESS]) & 0xFFFF_FFFF_FFFF_FFFF
-            return "fault", self._fault(f"page fault: {_ACCESS.get(int(self._board[board.B_FAULT_ACCESS]), 'access to')} {address:#x}", rip)
-        if self._why == board.INTERRUPT:
-            vector = int(self._board[board.B_VECTOR])
-            return "fault", self._fault(_VECTORS.get(vector, f"interrupt {vector}"), rip)
-        if error is not None:
-            return "fault", self._fault(error.text, rip)
-        return "halt", None
 
-    def _fault(self, what: str, rip: int) -> GuestFault:
-        return GuestFault(f"{what}, by `{instruction_at(self.ram, rip)}` at {place(self.image, rip)}", rip=rip)
+@cache
+def _device_hooks() -> tuple[Callback, Callback, Callback]:
+    """The hooks that are the same for all machines: on a miss of the translation buffer, on a block, on an interrupt."""
+    return (callback(on_miss, "bool", "int64", "int64", "int32", "int64", "int64"), callback(on_block, "void", "int64", "int64", "uint32", "int64"),
+            callback(on_interrupt, "void", "int64", "uint32", "int64"))
 
+
+def _interrupt_python(worker: threading.Thread) -> None:
+    """Raise KeyboardInterrupt in a thread: out of a plain policy that does not come back, where the engine's own stop is of no use."""
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(worker.ident or 0), ctypes.py_object(KeyboardInterrupt))

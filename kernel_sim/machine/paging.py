@@ -10,17 +10,28 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from kernel_sim.compiled import Array, compiled
+from kernel_sim.compiled import Array, compiled, int64
 from kernel_sim.frames import words_at
-from kernel_sim.machine.abi import DIRECT_MAP, FIRMWARE, FIRMWARE_BYTES, PAGE_TABLES, PAGE_TABLES_END
-from kernel_sim.machine.board import B_FAULT_ACCESS, B_FAULT_ADDRESS, B_FIRMWARE, B_FIRMWARE_BASE, B_MISSES, B_PAGE_TABLE, B_RAM, B_RAM_BYTES
-from kernel_sim.machine.board import B_WHY, BOARD_WORDS, PAGE_FAULT
+from kernel_sim.machine.abi import DIRECT_MAP, FIRMWARE, FIRMWARE_BYTES, IMAGE_BYTES, PAGE_TABLES, PAGE_TABLES_END, STACK_BOTTOM
+from kernel_sim.machine.board import (
+    B_FIRMWARE,
+    B_FIRMWARE_BASE,
+    B_MISS_ACCESS,
+    B_MISS_ADDRESS,
+    B_PAGE_TABLE,
+    B_RAM,
+    B_RAM_BYTES,
+    B_WHY,
+    BOARD_WORDS,
+    PAGE_FAULT,
+)
+from kernel_sim.machine.devices import has_ended
 from kernel_sim.machine.ram import Ram
 from kernel_sim.units import FRAME_BYTES
 
 PRESENT, WRITABLE, LARGE, NO_EXECUTE = 1, 2, 1 << 7, -(1 << 63)     # bits of an entry; bit 63 is the sign
 _ADDRESS = 0x000F_FFFF_FFFF_F000
-_WRITE, _FETCH = 17, 18                     # the engine's kinds of access; 16 is a read
+WRITE, FETCH = 17, 18                       # the engine's kinds of access; 16 is a read
 _CAN_READ, _CAN_WRITE, _CAN_EXECUTE = 1, 2, 4
 _NOWHERE = -1
 
@@ -28,48 +39,49 @@ _NOWHERE = -1
 @compiled
 def word_at(board: Array, physical: int) -> int:
     """The eight bytes of a table entry; 0, an entry that is not present, where there is no memory."""
-    if 0 <= physical and physical + 8 <= board[B_RAM_BYTES]:
-        return words_at(board[B_RAM] + physical, 1)[0]  # type: ignore[no-any-return]
+    if physical >= 0 and physical + 8 <= board[B_RAM_BYTES]:
+        return int64(words_at(board[B_RAM] + physical, 1)[0])
     offset = physical - board[B_FIRMWARE_BASE]
-    if 0 <= offset and offset + 8 <= FIRMWARE_BYTES:
-        return words_at(board[B_FIRMWARE] + offset, 1)[0]  # type: ignore[no-any-return]
-    return np.int64(0)  # type: ignore[return-value]
+    if offset >= 0 and offset + 8 <= FIRMWARE_BYTES:
+        return int64(words_at(board[B_FIRMWARE] + offset, 1)[0])
+    return int64(0)
 
 
 @compiled
 def walk(board: Array, virtual: int) -> tuple[int, int]:
     """The physical address of a virtual one's page frame (4 KiB), and what may be done there; (-1, 0) for a page fault."""
     if (virtual >> 47) not in (0, -1):      # not canonical
-        return np.int64(_NOWHERE), np.int64(0)  # type: ignore[return-value]
+        return int64(_NOWHERE), int64(0)
     table = board[B_PAGE_TABLE]
-    may = np.int64(_CAN_READ | _CAN_WRITE | _CAN_EXECUTE)
+    may = int64(_CAN_READ | _CAN_WRITE | _CAN_EXECUTE)
     for level in range(3, -1, -1):
-        shift = np.int64(12 + 9 * level)
+        shift = int64(12 + 9 * level)
         entry = word_at(board, table + ((virtual >> shift) & 511) * 8)
         if entry & PRESENT == 0:
-            return np.int64(_NOWHERE), np.int64(0)  # type: ignore[return-value]
+            return int64(_NOWHERE), int64(0)
         if entry & WRITABLE == 0:
-            may &= ~np.int64(_CAN_WRITE)
+            may &= ~int64(_CAN_WRITE)
         if entry & NO_EXECUTE:
-            may &= ~np.int64(_CAN_EXECUTE)
+            may &= ~int64(_CAN_EXECUTE)
         base = entry & _ADDRESS
         if level == 0 or (level < 3 and entry & LARGE):
-            inside = virtual & ((np.int64(1) << shift) - 1)
-            return (base & ~((np.int64(1) << shift) - 1)) + (inside & ~np.int64(4095)), may
+            inside = virtual & ((int64(1) << shift) - 1)
+            return (base & ~((int64(1) << shift) - 1)) + (inside & ~int64(4095)), may
         table = base
-    return np.int64(_NOWHERE), np.int64(0)  # type: ignore[return-value]
+    return int64(_NOWHERE), int64(0)
 
 
 def on_miss(engine: int, virtual: int, access: int, result: int, board_address: int) -> bool:
     """The engine's hook: fill in the answer (physical address, rights), or return False for a page fault."""
     board = words_at(board_address, BOARD_WORDS)
-    board[B_MISSES] += 1
+    if not has_ended(board):
+        board[B_MISS_ADDRESS] = virtual
+        board[B_MISS_ACCESS] = access
     physical, may = walk(board, virtual)
-    needed = _CAN_WRITE if access == _WRITE else _CAN_EXECUTE if access == _FETCH else _CAN_READ
+    needed = _CAN_WRITE if access == WRITE else _CAN_EXECUTE if access == FETCH else _CAN_READ
     if physical == _NOWHERE or may & needed == 0:
-        board[B_FAULT_ADDRESS] = virtual
-        board[B_FAULT_ACCESS] = access
-        board[B_WHY] = PAGE_FAULT
+        if not has_ended(board):
+            board[B_WHY] = PAGE_FAULT
         return False
     answer = words_at(result, 2)
     answer[0] = physical
@@ -80,8 +92,9 @@ def on_miss(engine: int, virtual: int, access: int, result: int, board_address: 
 def build_page_tables(ram: Ram, code: Sequence[tuple[int, int]]) -> int:
     """Write the tables the machine starts with into the firmware's memory; the physical address of the top one.
 
-    The direct map shows all physical memory from DIRECT_MAP on, in pages of 1 GiB. The firmware stands at FIRMWARE, in pages of 4 KiB. Only
-    `code`, (first, end) virtual addresses, can be executed, and it cannot be written. (The engine is slow, too, at writing to what may be executed.)
+    The direct map shows all physical memory from DIRECT_MAP on, in pages of 1 GiB. The firmware stands at FIRMWARE, in pages of 4 KiB, with
+    a gap below the stack. Only `code`, (first, end) virtual addresses, can be executed, and it cannot be written. (The engine is slow, too, at
+    writing to what may be executed.)
     """
     tables = ram.shared(PAGE_TABLES, np.dtype("<u8"), (PAGE_TABLES_END - PAGE_TABLES) // 8).reshape(-1, 512)
     base, never_execute = ram.firmware_base + PAGE_TABLES, NO_EXECUTE & (1 << 64) - 1
@@ -89,6 +102,8 @@ def build_page_tables(ram: Ram, code: Sequence[tuple[int, int]]) -> int:
     for table, shift in enumerate(path):
         tables[table, FIRMWARE >> shift & 511] = base + (table + 1) * FRAME_BYTES | PRESENT | WRITABLE
     for page in range(FIRMWARE_BYTES // FRAME_BYTES):
+        if IMAGE_BYTES <= page * FRAME_BYTES < STACK_BOTTOM:
+            continue
         address = FIRMWARE + page * FRAME_BYTES
         is_code = any(first < address + FRAME_BYTES and address < end for first, end in code)
         tables[len(path), page] = ram.firmware_base + page * FRAME_BYTES | PRESENT | (0 if is_code else WRITABLE | never_execute)

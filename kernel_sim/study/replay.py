@@ -46,4 +46,4 @@ def replay(trace: Trace, policy: str | type | Policy = "buddy", *, n_frames: int
     setting = settle(trace, n_frames, memory_map, start)
     plan = slots.operations(trace, setting.start, setting.usable)
     manager = FrameManager(setting.zones, policy, setting.in_use)
-    return Replay(manager, plan, perform(manager, plan.operations, progress))
+    return Replay(manager, plan, perform(manager, plan.operations, plan.n_slots, progress))

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 class Setting:
     """A memory before anything happens.
 
-    `in_use` are (first, end) frames that are taken from the start. `start` is the start map they came from, if there is one, and `usable` the frames that
-    exist, if the trace's frames must lie among them; without a memory map the trace's frame numbers are mere names.
+    `in_use` are (first, end) frames that are taken from the start. `start` is the start map they came from, if there is one, and `usable` the
+    frames that exist, if the trace's frames must lie among them; without a memory map the trace's frame numbers are mere names.
     """
 
     zones: tuple[Zone, ...]

@@ -1,7 +1,7 @@
 """A trace: which frames a kernel handed out and took back, in order, as columns of numbers; and the file it lives in.
 
-A trace may know the memory that it happened in: the *memory map*, which frames there were, and the *start map*, what each of them was
-when the trace began. `kernel_sim.study.slots` makes operations of a trace, which any policy can carry out.
+A trace may know the memory that it happened in: the *memory map*, which frames there were, and the *start map*, what each of
+them was when the trace began. `kernel_sim.study.slots` makes operations of a trace, which any policy can carry out.
 """
 
 from __future__ import annotations
@@ -31,8 +31,7 @@ SUFFIX = ".kstrace"
 NOBODY = ""
 """The owner of events that name none."""
 
-_COLUMNS = {"kind": np.dtype("u1"), "n_frames": np.dtype("<u4"), "pfn": np.dtype("<i8"), "mobility": np.dtype("u1"),
-            "cpu": np.dtype("<u2"), "owner": np.dtype("<u2"), "time_us": np.dtype("<i8")}
+_COLUMNS = {"kind": "u1", "n_frames": "<u4", "pfn": "<i8", "mobility": "u1", "cpu": "<u2", "owner": "<u2", "time_us": "<i8"}
 _DIFFERENCES = ("pfn", "time_us")
 """Columns whose differences are kept in the file: they are small, and many are alike."""
 
@@ -118,8 +117,8 @@ class Trace:
         header: dict[str, Any] = {"name": self.name, "owners": self.owners, "memory_map": self.memory_map, "start": None}
         if self.start is not None:
             header["start"] = {"n_frames": self.start.n_frames, "zones": self.start.zones}
-            columns["start_length"] = _narrow(np.diff(self.start.first_pfn, append=self.start.n_frames))
-            columns["start_kind"] = self.start.kind
+            runs = self.start.runs()
+            columns["start_length"], columns["start_kind"] = _narrow(runs[:, 1] - runs[:, 0]), runs[:, 2].astype(np.uint8)
         sealed.write(path, MAGIC, VERSION, header, columns)
 
     def __len__(self) -> int:
@@ -151,22 +150,24 @@ class Trace:
 
 def bundled() -> list[str]:
     """The names of the traces that come with the package."""
-    return sorted(file.name.removesuffix(SUFFIX) for file in resources.files("kernel_sim.data").iterdir() if file.name.endswith(SUFFIX))
+    files = resources.files("kernel_sim.data").iterdir()
+    return sorted(file.name.removesuffix(SUFFIX) for file in files if file.name.endswith(SUFFIX))
 
 
 def _bundled_file(name: str) -> bytes:
     return resources.files("kernel_sim.data").joinpath(name + SUFFIX).read_bytes()
 
 
-def _column(name: str, values: Any, kind: np.dtype[Any]) -> Array:
+def _column(name: str, values: Any, kind: str) -> Array:
     """The values as a read-only column of a type that they must fit."""
     values = np.asarray(values)
     if values.ndim != 1 or (values.dtype.kind not in "iu" and len(values)):
         raise BadInput(f"a trace's column {name} is a row of whole numbers")
     limits = np.iinfo(kind)
-    if len(values) and not limits.min <= int(values.min()) <= int(values.max()) <= limits.max:
-        raise BadInput(f"a trace's column {name} holds numbers from {limits.min} to {limits.max}, not {values.min()} to {values.max()}")
-    column = values.astype(kind)
+    if values.dtype != kind and len(values) and not limits.min <= int(values.min()) <= int(values.max()) <= limits.max:
+        raise BadInput(f"a trace's column {name} holds numbers from {limits.min} to {limits.max}, "
+                       f"not {values.min()} to {values.max()}")
+    column: Array = values.astype(kind)
     column.flags.writeable = False
     return column
 
@@ -175,7 +176,7 @@ def _narrow(values: Array) -> Array:
     """The values in four bytes each, if they fit."""
     limits = np.iinfo("<i4")
     fits = not len(values) or limits.min <= values.min() <= values.max() <= limits.max
-    return values.astype("<i4" if fits else "<i8")
+    return np.asarray(values, "<i4" if fits else "<i8")
 
 
 def _unpacked(header: Mapping[str, Any], columns: Mapping[str, Array]) -> Trace:
@@ -185,11 +186,11 @@ def _unpacked(header: Mapping[str, Any], columns: Mapping[str, Array]) -> Trace:
     events = {name: np.cumsum(columns[name], dtype=np.int64) if name in _DIFFERENCES else columns[name] for name in _COLUMNS}
     start = header["start"]
     if start is not None:
-        length = columns["start_length"].astype(np.int64)
-        if not len(length) or length.min() < 1 or length.sum() != start["n_frames"]:
+        end = np.cumsum(columns["start_length"], dtype=np.int64)
+        if not len(end) or end[-1] != start["n_frames"]:
             raise BadInput("the runs of its start map do not add up")
-        zones = tuple((name, first, end) for name, first, end in start["zones"])
-        start = FrameMap(start["n_frames"], np.cumsum(length) - length, columns["start_kind"].astype(np.uint8), zones)
+        runs = np.column_stack([end - columns["start_length"], end, columns["start_kind"]])
+        start = FrameMap.from_runs(start["n_frames"], runs, tuple((name, first, end) for name, first, end in start["zones"]))
     memory_map = header["memory_map"]
     return Trace(**events, owners=tuple(header["owners"]), name=header["name"], start=start,
                  memory_map=None if memory_map is None else tuple((first, end) for first, end in memory_map))

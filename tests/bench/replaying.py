@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ctypes
-import shutil
 import subprocess
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+from kernel_sim.bench.doorbell import seconds
 
 from kernel_sim.compiled import Array
 from kernel_sim.manager import FrameManager
@@ -22,8 +23,9 @@ def random_operations(n: int, seed: int = 1, target: int = 200_000) -> Array:
     """`n` buddy operations: allocations of order 0 mostly, frees of random slots, about `target` slots live."""
     rng = np.random.default_rng(seed)
     coins, orders, picks = rng.random(n), rng.choice(4, n, p=[0.85, 0.08, 0.04, 0.03]), rng.random(n)
-    operations, live, n_slots = np.zeros(n, OPERATION), [], 0
-    sizes = []
+    operations, n_slots = np.zeros(n, OPERATION), 0
+    live: list[int] = []
+    sizes: list[int] = []
     for i in range(n):
         if not live or coins[i] < (0.5 if len(live) > target else 0.75 if i < n // 4 else 0.5):
             operations[i] = (ALLOC, 0, 0, 0, 0, 1 << orders[i], 0, n_slots)
@@ -47,8 +49,6 @@ def compile_reference(folder: Path) -> ctypes.CDLL:
 
 def replay_over_c(n_operations: int = 2_000_000, rounds: int = 5) -> float:
     """How many times as long as the C reference a replay takes. The best of some rounds of each, in turn."""
-    if shutil.which("gcc") is None:
-        raise RuntimeError("the reference needs gcc")
     operations = random_operations(n_operations)
     n_slots = int((operations["kind"] == ALLOC).sum())
     perform(FrameManager(N_FRAMES), operations[:1000])
@@ -58,18 +58,13 @@ def replay_over_c(n_operations: int = 2_000_000, rounds: int = 5) -> float:
         for _ in range(rounds):
             placements = np.full(n_slots, -1, np.int64)
             c.setup(ctypes.c_int64(N_FRAMES))
-            begin = time.perf_counter()
-            c.replay(ctypes.c_void_p(operations.ctypes.data), ctypes.c_int64(n_operations), ctypes.c_void_p(placements.ctypes.data))
-            theirs.append(time.perf_counter() - begin)
+            addresses = ctypes.c_void_p(operations.ctypes.data), ctypes.c_int64(n_operations), ctypes.c_void_p(placements.ctypes.data)
+            theirs.append(seconds(partial(c.replay, *addresses)))
             manager = FrameManager(N_FRAMES)
             manager.table.frames["order"] = 0       # the reference has touched its table, too
             begin = time.perf_counter()
-            done = perform(manager, operations)
+            done = perform(manager, operations, n_slots)
             ours.append(time.perf_counter() - begin)
-            assert np.array_equal(done.placements, placements), "the two did not place alike"
-    print(f"C {min(theirs) / n_operations * 1e9:.1f} ns, ours {min(ours) / n_operations * 1e9:.1f} ns an operation")
+            if not np.array_equal(done.placements, placements):
+                raise AssertionError("the two did not place alike")
     return min(ours) / min(theirs)
-
-
-if __name__ == "__main__":
-    print(f"replay_over_c {replay_over_c():.2f}")

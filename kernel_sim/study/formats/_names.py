@@ -25,13 +25,16 @@ SPAN = np.dtype([("first", "<i8"), ("end", "<i8"), ("met", "<i8")])
 
 spans_at = array_view(SPAN)
 _slots_at, _numbers_at = array_view("<i4"), array_view("<i8")
-_3, _8, _15, _32, _31_BITS = eight_bytes(3), eight_bytes(8), eight_bytes(15), eight_bytes(32), eight_bytes(0x7FFFFFFF)
+_3, _8, _32 = eight_bytes(3), eight_bytes(8), eight_bytes(32)
+_31_BITS, _32_BITS = eight_bytes(0x7FFFFFFF), eight_bytes(0xFFFFFFFF)
+_ODD, _ODDER = eight_bytes(0x9E3779B1), eight_bytes(0x85EBCA77)
 
 
 class Names(NamedTuple):
     """Different byte strings of a text, at most `limit`; all later ones have the number `limit`.
 
-    ``spans`` are the addresses of `limit` + 1 spans, ``slots`` of an open hash of `n_slots` numbers + 1, ``n`` of how many there are.
+    ``spans`` is the address of `limit` + 1 spans, ``slots`` of an open hash of `n_slots` numbers + 1, ``n`` of how many there
+    are.
     """
 
     spans: int
@@ -51,7 +54,7 @@ class NamesMemory:
 
     def texts(self, data: bytes) -> list[bytes]:
         """The strings, by number."""
-        return [data[span["first"]:span["end"]] for span in self.spans[:int(self.n[0])]]
+        return [data[first:end] for first, end, _ in self.spans[:int(self.n[0])].tolist()]
 
 
 @compiled
@@ -63,8 +66,8 @@ def hash_of(text: Text, first: int, end: int) -> int:
     else:
         for i in range(first, end):
             code = (code << _8) ^ unsigned(byte(text, i))
-    code ^= code >> _32
-    return signed((code ^ (code >> _15)) & _31_BITS)
+    mixed = (code & _32_BITS) * _ODD ^ (code >> _32) * _ODDER           # products of 32 bits each: nothing overflows
+    return signed((mixed >> _32 ^ mixed) & _31_BITS)
 
 
 @compiled

@@ -1,7 +1,7 @@
 """Text taken apart in compiled code, eight bytes at a time.
 
-Positions count the text's bytes; ranges are half open. Blanks are all bytes up to 32 but the line feed. Whatever the bytes are, nothing
-behind the text's end is read, and no function but `line_end` passes a line feed.
+Positions count the text's bytes; ranges are half open. Blanks are all bytes up to 32 but the line feed. Whatever the bytes
+are, nothing behind the text's end is read, and no function but `line_end` passes a line feed.
 
 The sums in here never carry from one byte to the next: they run on seven bits of each byte, whose eighth takes the carry.
 """

@@ -1,10 +1,10 @@
 """The text of a kernel's trace: what tracefs' ``trace`` file, ``trace-cmd report`` and ``perf script`` print of the kmem events.
 
-Only ``mm_page_alloc`` and ``mm_page_free`` hand frames out and take them back. ``mm_page_free_batched``, ``mm_page_pcpu_drain``,
-``mm_page_alloc_zone_locked``, ``mm_page_alloc_extfrag`` and others speak of the same frames again, on their way between the free lists
-and the processors' own lists; they are counted and left out. ``pfn`` is hexadecimal with 0x on kernels from 5.17 or so and decimal
-before; ``page`` is a pointer, a hash of one or nothing, and is only looked at where the kernel says that it had no frame to give:
-``page=(null) pfn=0``.
+Only ``mm_page_alloc`` and ``mm_page_free`` hand frames out and take them back. ``mm_page_free_batched``,
+``mm_page_pcpu_drain``, ``mm_page_alloc_zone_locked``, ``mm_page_alloc_extfrag`` and others speak of the same frames again, on
+their way between the free lists and the processors' own lists; they are counted and left out. ``pfn`` is hexadecimal with 0x
+on kernels from 5.17 or so and decimal before; ``page`` is a pointer, a hash of one or nothing, and is only looked at where
+the kernel says that it had no frame to give: ``page=(null) pfn=0``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from kernel_sim.compiled import address_of
+from kernel_sim.compiled import Array, address_of
 from kernel_sim.errors import BadInput
 from kernel_sim.study.formats import _ftrace_lines as lines
 from kernel_sim.study.formats import _ftrace_scan as scanner
@@ -35,6 +35,9 @@ _NAMED = 8
 _SHORTEST_EVENT = len("mm_page_free: pfn=0 order=0\n")
 
 _WRITTEN = re.compile(rb"# entries-in-buffer/entries-written: (\d+)/(\d+)")
+_CUT = re.compile(rb"mm_page_\w+:(?!.*order=\d).*\Z", re.DOTALL)
+"""Another event on a last line without a line feed, that broke off before it came to the point."""
+
 _PID = re.compile(rb"[-\s]\s*([\d/]+)$")
 _WRONG = {
     lines.NO_PFN: "an event without pfn=",
@@ -47,6 +50,7 @@ _WRONG = {
 }
 _BINARY = {b"\x17\x08\x44tracing": "a trace-cmd file: import what `trace-cmd report` prints of it",
            b"PERFILE2": "a perf file: import what `perf script` prints of it",
+           b"KSTRACE\0": "it is an imported trace already",
            b"KS": "one of this program's files, but not a trace",
            b"\x28\xb5\x2f\xfd": "compressed with zstd: unpack it first",
            b"BZh": "compressed with bzip2: unpack it first"}
@@ -131,12 +135,15 @@ class _Scan:
         self.counts = np.zeros(scanner.N_COUNTS, np.int64)
         self.counts[scanner.STAGE] = scanner.INSIDE if begin is None else scanner.BEFORE
         self.counts[scanner.LAST_OTHER] = -1
-        rows = np.empty(len(data) // _SHORTEST_EVENT + 1, scanner.ROW)    # as many as can be; what is not used is not even touched
+        rows = np.empty(len(data) // _SHORTEST_EVENT + 1, scanner.ROW)       # as many as can be; most are never touched
         text, wanted = np.frombuffer(data, np.uint8), [np.frombuffer(marker or b"", np.uint8) for marker in (begin, finish)]
-        window = scanner.Window(address_of(wanted[0]), len(wanted[0]), address_of(wanted[1]), len(wanted[1]), address_of(self.counts))
+        window = scanner.Window(address_of(wanted[0]), len(wanted[0]), address_of(wanted[1]), len(wanted[1]),
+                                address_of(self.counts))
         n, self.wrong = scanner.scan(Text(address_of(text), len(text)), address_of(rows), len(rows), self.tasks.names,
                                      self.others.names, window, data.rfind(b"\n") + 1)
         self.rows = rows[:n]
+        if self.wrong == lines.FINE and _CUT.search(data, data.rfind(b"\n") + 1):
+            self.wrong = lines.CUT_OFF
 
     def count(self, what: int) -> int:
         return int(self.counts[what])
@@ -165,7 +172,8 @@ class _Scan:
         if b"\0" in self.data:
             return "not a trace's text: it is binary"
         names = list(self._other_events())
-        found = f"; found {', '.join(names[:_NAMED])}{' and others' if len(names) > _NAMED else ''}" if names else ": not a trace's text"
+        more = " and others" if len(names) > _NAMED else ""
+        found = f"; found {', '.join(names[:_NAMED])}{more}" if names else ": not a trace's text"
         return f"no mm_page_alloc or mm_page_free among {self.count(scanner.LINES):,} lines{found}"
 
     def _other_events(self) -> dict[str, int]:
@@ -175,12 +183,16 @@ class _Scan:
         return dict(sorted(met.items(), key=lambda item: (-item[1], item[0])))
 
     def trace(self, name: str) -> Trace:
-        rows = self.rows
-        used, owner = np.unique(rows["owner"], return_inverse=True)
+        rows, used = self.rows, self._tasks_with_events()
+        renumbered = np.zeros(MAX_TASKS + 1, np.uint16)
+        renumbered[used] = np.arange(len(used))
         owners = [_task(text) for text in self.tasks.texts(self.data)] + [OTHERS]
         return Trace(kind=rows["kind"], n_frames=np.left_shift(np.uint32(1), rows["order"], dtype=np.uint32), pfn=rows["pfn"],
-                     mobility=rows["mobility"], cpu=rows["cpu"], owner=owner, time_us=rows["time_us"] - rows["time_us"][0],
-                     owners=tuple(owners[i] for i in used), name=name)
+                     mobility=rows["mobility"], cpu=rows["cpu"], owner=renumbered[rows["owner"]],
+                     time_us=rows["time_us"] - rows["time_us"][0], owners=tuple(owners[i] for i in used), name=name)
+
+    def _tasks_with_events(self) -> Array:
+        return np.flatnonzero(self.tasks.spans["met"])
 
     def report(self) -> Report:
         count, times = self.count, self.rows["time_us"]
@@ -190,7 +202,7 @@ class _Scan:
                       outside=count(scanner.OUTSIDE) + count(scanner.SKIPPED), plain=count(scanner.PLAIN),
                       lost_lines=count(scanner.LOST_LINES), lost=count(scanner.LOST),
                       overwritten=max(int(written[2]) - int(written[1]), 0) if written else 0,
-                      tasks=len(np.unique(self.rows["owner"])), seconds=int(times[-1] - times[0]) / 1e6)
+                      tasks=len(self._tasks_with_events()), seconds=int(times[-1] - times[0]) / 1e6)
 
 
 def _task(text: bytes) -> str:

@@ -1,0 +1,41 @@
+"""The ratios that are promised, as tests; `pytest -m bench`. Each compares with a reference in the same run."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+from kernel_sim.bench.doorbell import doorbell_ratios
+from kernel_sim.bench.importing import import_over_regex
+from kernel_sim.bench.mapping import map_png_seconds
+from kernel_sim.bench.replaying import replay_over_c
+from kernel_sim.bench.starting import start_over_numba, terabyte_over_64m
+
+pytestmark = pytest.mark.bench
+
+
+def test_a_hypercall_costs_little_more_than_an_empty_hook() -> None:
+    ours, naive = doorbell_ratios()
+    assert ours <= 1.5
+    assert naive >= 20
+
+
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="the reference is written in C")
+def test_a_replay_keeps_up_with_c() -> None:
+    assert replay_over_c() <= 3
+
+
+def test_an_import_is_faster_than_a_regular_expression() -> None:
+    assert import_over_regex() >= 3
+
+
+def test_the_machine_starts_soon() -> None:
+    assert start_over_numba() <= 3
+
+
+def test_a_terabyte_starts_like_64_mib() -> None:
+    assert terabyte_over_64m() <= 2
+
+
+def test_a_map_of_a_hundred_million_frames_is_drawn_soon() -> None:
+    assert map_png_seconds() <= 3

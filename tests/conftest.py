@@ -1,0 +1,27 @@
+"""How the tests are run: Hypothesis' profiles.
+
+``HYPOTHESIS_PROFILE`` chooses one: *default* tries the same examples every time, so that a failure is the same for everybody; *quick* fewer of
+them, for slow ways of running the code; *thorough* many, other ones every time. A failure prints the blob that replays it
+(``@reproduce_failure``), and the head of the report names the profile.
+"""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "default")
+
+_COMMON = {"deadline": None, "print_blob": True, "suppress_health_check": [HealthCheck.too_slow]}  # the first example waits for the compiler
+settings.register_profile("default", max_examples=40, derandomize=True, **_COMMON)
+settings.register_profile("quick", max_examples=6, derandomize=True, **_COMMON)
+settings.register_profile("thorough", max_examples=1000, derandomize=False, **_COMMON)
+settings.load_profile(PROFILE)
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    """What to repeat a run with: the profile, and how the compiled code runs."""
+    numba = " ".join(f"{name}={os.environ[name]}" for name in ("NUMBA_DISABLE_JIT", "NUMBA_BOUNDSCHECK") if name in os.environ)
+    return f"HYPOTHESIS_PROFILE={PROFILE} {numba}".rstrip()

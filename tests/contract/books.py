@@ -1,0 +1,137 @@
+"""What a manager's books must say, as sets of frames: who has which, what is free, and which free is refused for what.
+
+It takes whatever placement it is told, if it is legal. It is slow on purpose: what it does can be seen at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from kernel_sim.errors import BadFree, DoubleFree, InteriorFree, NotAllocated, OutOfRange, Reserved
+from kernel_sim.zones import Range, Zone
+
+N_ORDERS = 11
+
+
+@dataclass
+class Allocation:
+    """Frames from `first` to `end`, and padding from there to `padded_end`."""
+
+    first: int
+    end: int
+    padded_end: int
+    owner: int
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """The exception a wrong free is answered with, and the facts in it."""
+
+    error: type[BadFree]
+    pfn: int
+    event: int
+
+
+class Books:
+    """Who has which frame. `holder` has every frame of every allocation, `event` the last event that touched a frame."""
+
+    def __init__(self, zones: Sequence[Zone], in_use: Sequence[Range]) -> None:
+        self.zones = zones
+        self.exists = {pfn for zone in zones for run in zone.ranges for pfn in range(*run)}
+        self.reserved = {pfn for zone in zones for run in zone.reserved for pfn in range(*run)}
+        self.holder: dict[int, Allocation] = {}
+        self.event: dict[int, int] = {}
+        self.clock = 0
+        for first, end in in_use:
+            self._hold(Allocation(first, end, end, 0))
+        self.free = self.exists - self.reserved - self.holder.keys()
+
+    def _hold(self, allocation: Allocation) -> None:
+        self.holder.update(dict.fromkeys(range(allocation.first, allocation.padded_end), allocation))
+
+    @property
+    def live(self) -> list[Allocation]:
+        """Every allocation, by address."""
+        return [allocation for pfn, allocation in sorted(self.holder.items()) if pfn == allocation.first]
+
+    def zone_of(self, pfn: int) -> int:
+        """The number of the zone in whose range a frame lies."""
+        return next(number for number, zone in enumerate(self.zones) if zone.first_pfn <= pfn < zone.end_pfn)
+
+    def alloc(self, pfn: int, n_frames: int, granted: int, owner: int) -> None:
+        """Enter a placement. AssertionError unless its frames are free and of one zone, without a hole."""
+        frames = set(range(pfn, pfn + granted))
+        assert granted >= n_frames
+        assert frames <= self.free, f"{sorted(frames - self.free)} were not free"
+        assert self.zone_of(pfn) == self.zone_of(pfn + granted - 1), "an allocation across the edge of a zone"
+        self.free -= frames
+        self._hold(Allocation(pfn, pfn + n_frames, pfn + granted, owner))
+        self.event.update(dict.fromkeys(frames, self.clock))
+
+    def refusal(self, pfn: int, n_frames: int | None) -> Refusal | None:
+        """Why a free is refused; None for a right one."""
+        event = self.event.get(pfn, 0)
+        if pfn not in self.exists:
+            return Refusal(OutOfRange, pfn, 0)
+        if pfn in self.reserved:
+            return Refusal(Reserved, pfn, 0)
+        if pfn in self.free:
+            return Refusal(DoubleFree if event else NotAllocated, pfn, event)
+        held = self.holder[pfn]
+        if pfn >= held.end or (n_frames is None and pfn != held.first):
+            return Refusal(InteriorFree, pfn, event)
+        if n_frames is not None and pfn + n_frames > held.end:
+            return Refusal(NotAllocated, pfn, self.event.get(held.end, 0))
+        return None
+
+    def vacate(self, pfn: int, n_frames: int | None) -> Range:
+        """Enter a free that is right. The frames that become free: with the padding, when the end of the allocation is among them."""
+        held = self.holder[pfn]
+        end = held.end if n_frames is None else pfn + n_frames
+        freed = range(pfn, held.padded_end if end == held.end else end)
+        for frame in freed:
+            del self.holder[frame]
+        self.free |= set(freed)
+        self.event.update(dict.fromkeys(freed, self.clock))
+        if held.first < pfn:
+            self._hold(Allocation(held.first, pfn, pfn, held.owner))
+        if end < held.end:
+            self._hold(Allocation(end, held.end, held.padded_end, held.owner))
+        return freed.start, freed.stop
+
+    def flags(self) -> list[np.ndarray[Any, Any]]:
+        """For each zone, which of the frames from 0 to its end are free and its own."""
+        free = np.fromiter(self.free, np.int64)
+        flags = []
+        for zone in self.zones:
+            first, end = zone.first_pfn, zone.end_pfn
+            flags.append(np.zeros(end + 1, bool))
+            flags[-1][free[(first <= free) & (free < end)]] = True
+        return flags
+
+    def free_runs(self) -> list[Range]:
+        """Maximal runs of free frames, zone by zone."""
+        runs: list[Range] = []
+        for flags in self.flags():
+            edges = np.flatnonzero(np.diff(flags, prepend=False)).tolist()
+            runs += zip(edges[::2], edges[1::2], strict=True)
+        return runs
+
+    def buddyinfo(self) -> dict[str, tuple[int, ...]]:
+        """Blocks by order: pairs of free buddies merge, from single frames up."""
+        return {zone.name: count_merged(flags) for zone, flags in zip(self.zones, self.flags(), strict=True)}
+
+
+def count_merged(heads: np.ndarray[Any, Any]) -> tuple[int, ...]:
+    """How many blocks of each order are left when all pairs of set buddies have merged."""
+    counts = []
+    for _ in range(N_ORDERS - 1):
+        heads = np.append(heads, [False] * (len(heads) % 2))
+        pairs = heads.reshape(-1, 2).all(axis=1)
+        counts.append(int(heads.sum()) - 2 * int(pairs.sum()))
+        heads = pairs
+    return (*counts, int(heads.sum()))

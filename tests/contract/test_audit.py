@@ -1,0 +1,190 @@
+"""The audit has teeth: the books of a manager are falsified, one figure at a time, and `check` names what does not fit.
+
+    Low    0x02 .. 0x28 | hole | 0x30 .. 0x50, of which 0x40 .. 0x44 reserved; 0x0a .. 0x0e in use
+    High   0x80 .. 0xc0, its frames given out one by one, and every other of the first sixteen freed again
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from contract.specs import PLAIN, SPECS, short
+
+from kernel_sim import BadPolicy, BrokenInvariant, FrameManager, Zone
+from kernel_sim.allocators import address_area, free_area, holes
+from kernel_sim.compiled import interpreted
+from kernel_sim.frames import FREE, HEAD, HOLE, NIL, PAD, RESERVED, TAIL
+
+ZONES = [Zone("Low", ((0x02, 0x28), (0x30, 0x50)), reserved=((0x40, 0x44),)), Zone("High", ((0x80, 0xC0),))]
+HIGH = 1
+
+
+def books(spec: str) -> FrameManager:
+    """A manager with something in it: of 0x80 to 0x8f the odd frames are free, the others up to 0xbf taken; Low is untouched."""
+    manager = FrameManager(ZONES, spec, in_use=[(0x0A, 0x0E)])
+    for pfn in sorted(manager.alloc(1) for _ in range(0x40))[1:16:2]:
+        manager.free(pfn)
+    manager.check()
+    return manager
+
+
+def states(**of_frames: int) -> Callable[[FrameManager], None]:
+    """Overwrite states of frames, named like `x84`."""
+    def corrupt(manager: FrameManager) -> None:
+        for name, state in of_frames.items():
+            manager.table.frames[int(name[1:], 16)]["state"] = state
+    return corrupt
+
+
+def count(field: str, change: int) -> Callable[[FrameManager], None]:
+    def corrupt(manager: FrameManager) -> None:
+        manager.zone_records[field][HIGH] += change
+    return corrupt
+
+
+def forget_touched(manager: FrameManager) -> None:
+    manager.table.touched[:] = 0
+
+
+IN_THE_TABLE = {
+    "a tail after a free frame": (states(x85=TAIL), "a tail that follows no head, at frame 0x85"),
+    "padding after a free frame": (states(x85=PAD, x84=FREE), "padding that follows no allocation, at frame 0x85"),
+    "a tail after a hole": (states(x80=TAIL), "a tail that follows no head, at frame 0x80"),
+    "no state at all": (states(x86=77), "a state that does not exist, at frame 0x86"),
+    "an allocation lost": (states(x86=FREE), "55 frames are allocated in the frame table, 56"),
+    "an allocation that nobody made": (states(x85=HEAD), "61 frames are allocated in the frame table, 60"),
+    "a reserved frame for hire": (states(x41=FREE), "zone Low: "),
+    "a frame moved from one zone to the other": (states(x86=FREE, x20=HEAD), "zone Low: 65 frames are free in the frame table, 66"),
+    "a reserved frame exchanged": (states(x41=FREE, x44=RESERVED), "zone Low: the reserved frames 0x40 to 0x44 did not stay so"),
+    "a hole in a zone filled": (states(x2a=RESERVED), "the hole 0x28 to 0x30 did not stay one"),
+    "a hole between zones filled": (states(x60=FREE), "the hole 0x50 to 0x80 did not stay one"),
+    "a hole below the first zone filled": (states(x1=RESERVED), "the hole 0x0 to 0x2 did not stay one"),
+    "a frame that became a hole": (states(x85=HOLE), "zone High: "),
+    "one free frame too many counted": (count("n_free", 1), "60 frames are allocated in the frame table, 59"),
+    "one free frame too few counted": (count("n_free", -1), "60 frames are allocated in the frame table, 61"),
+    "one frame too many, and free": (lambda manager: (count("n_free", 1)(manager), count("n_frames", 1)(manager)), "zone High: 8 frames are free"),
+    "a touched part forgotten": (forget_touched, "a frame that is not free in a part of the table that was never touched, at frame 0x0"),
+}
+
+
+@pytest.mark.parametrize("spec", SPECS, ids=short)
+@pytest.mark.parametrize("corrupt, complaint", IN_THE_TABLE.values(), ids=IN_THE_TABLE)
+def test_the_table_and_the_counts(spec: str, corrupt: Callable[[FrameManager], object], complaint: str) -> None:
+    manager = books(spec)
+    corrupt(manager)
+    with pytest.raises(BrokenInvariant) as caught:
+        manager.check()
+    assert complaint in str(caught.value)
+
+
+def in_lists(step: str, *arguments: int) -> Callable[[Any], None]:
+    """One step of the buddy's lists, done behind its back."""
+    return lambda area: interpreted(getattr(free_area, step))(area, *arguments)
+
+
+def in_bits(step: str, *arguments: int) -> Callable[[Any], None]:
+    """One step of the bitmaps, done behind the policy's back."""
+    return lambda area: interpreted(getattr(address_area, step))(area, *arguments)
+
+
+def record(pfn: int, **fields: int) -> Callable[[Any], None]:
+    """Fields of a frame's record overwritten."""
+    def corrupt(area: Any) -> None:
+        for name, value in fields.items():
+            area.frames[pfn][name] = value
+    return corrupt
+
+
+def all_of(*steps: Callable[[Any], None]) -> Callable[[Any], None]:
+    def corrupt(area: Any) -> None:
+        for step in steps:
+            step(area)
+    return corrupt
+
+
+def word(name: str, at: int, value: int) -> Callable[[Any], None]:
+    def corrupt(area: Any) -> None:
+        getattr(area, name)[at] = value
+    return corrupt
+
+
+def clear_summary(area: Any) -> None:
+    """The word above a word of the bitmap of order 0 says that there is nothing below."""
+    area.bits[area.start[1]] = 0
+
+
+def cut_hole(area: Any) -> None:
+    """0x91 .. 0x94 free as two holes that touch."""
+    interpreted(holes.tag)(area, 0x91, 1)
+    interpreted(holes.link)(area, 0x8F, 0x91, 0x92)
+    interpreted(holes.tag)(area, 0x92, 2)
+    interpreted(holes.link)(area, 0x91, 0x92, NIL)
+
+
+def free_some(manager: FrameManager) -> None:
+    """0x91, 0x92, 0x93 free as well."""
+    for pfn in (0x91, 0x92, 0x93):
+        manager.free(pfn)
+
+
+BUDDY = ["buddy"]
+BITS = ["buddy:order=address"]
+STACK = ["page-stack"]
+FITS = ["first-fit", "best-fit", "worst-fit", "next-fit"]
+TORN = "the free list of order 0 is torn at frame "
+
+# With 0x91, 0x92 and 0x93 free as well: blocks of order 0 at 0x81, 0x83 .. 0x8f and 0x91, one of order 1 at 0x92.
+IN_THE_LISTS = {
+    "a list dropped": (BUDDY + STACK, word("head", 0, NIL), "disagree about what is free, first at 0x81 to 0x82"),
+    "a list that ends too soon": (BUDDY + STACK, record(0x85, next=NIL), "disagree about what is free, first at 0x81 to 0x82"),
+    "a torn link": (BUDDY + STACK, record(0x85, prev=0x8B), TORN + "0x85"),
+    "a ring": (BUDDY + STACK, record(0x81, next=0x91), TORN + "0x91"),
+    "a block that bears another order": (BUDDY + STACK, record(0x87, order=3), TORN + "0x87"),
+    "somebody's frame listed": (BUDDY + STACK, in_lists("push", 0x84, 0), "disagree about what is free, first at 0x81 to 0x82"),
+    "a frame of the hole listed": (BUDDY + STACK, in_lists("push", 0x7F, 0), "disagree about what is free, first at 0x7f to 0x80"),
+    "a free frame not listed": (BUDDY + STACK, in_lists("remove", 0x8F, 0), "disagree about what is free, first at 0x8f to 0x90"),
+    "half of a block listed again": (BUDDY, in_lists("push", 0x93, 0), "policy buddy lists frame 0x93 twice"),
+    "buddies not merged": (BUDDY, all_of(in_lists("remove", 0x92, 1), in_lists("push", 0x92, 0), in_lists("push", 0x93, 0)),
+                           "two free buddies of order 0, 0x9"),
+    "a block not aligned": (BUDDY, all_of(in_lists("remove", 0x92, 1), in_lists("remove", 0x91, 0), in_lists("push", 0x91, 1), in_lists("push", 0x93, 0)),
+                            "the free block at 0x91 is not aligned to its order 1"),
+    "blocks from nowhere": (BUDDY, in_lists("add_uncut", 0x400, 0x800), "disagree about what is free, first at 0x400 to 0x800"),
+    "a bit lost": (BITS, in_bits("remove", 0x85, 0), "disagree about what is free, first at 0x85 to 0x86"),
+    "a bit set": (BITS, in_bits("push", 0x84, 0), "disagree about what is free, first at 0x83 to 0x84"),
+    "half of a block, by its bit": (BITS, in_bits("push", 0x93, 0), "lists frame 0x93 twice"),
+    "buddies not merged, by their bits": (BITS, all_of(in_bits("remove", 0x92, 1), in_bits("push", 0x92, 0), in_bits("push", 0x93, 0)),
+                                          "two free buddies of order 0, 0x9"),
+    "a summary that forgets": (BITS, clear_summary, "the bitmaps of order 0 disagree between levels 0 and 1"),
+    "all holes dropped": (FITS, word("words", holes.HEAD, NIL), "disagree about what is free, first at 0x81 to 0x82"),
+    "the last holes dropped": (FITS, record(0x85, next=NIL), "disagree about what is free, first at 0x87 to 0x88"),
+    "a hole that points back elsewhere": (FITS, record(0x85, prev=0x81), "the list of holes is torn at frame 0x85"),
+    "a hole without its mark": (FITS, record(0x85, order=holes.LAST), "the list of holes is torn at frame 0x85"),
+    "holes in a ring": (FITS, record(0x91, next=0x81), "the list of holes is torn at frame 0x81"),
+    "holes out of order": (FITS, all_of(record(0x83, next=0x8B), record(0x8B, next=0x85, prev=0x83)), "the list of holes is torn at frame 0x85"),
+    "a hole that is too long": (FITS, record(0x92, next=4), "the boundary tags of the hole at 0x91 do not fit its 4 frames"),
+    "a hole that is too short": (FITS, record(0x92, next=2), "the boundary tags of the hole at 0x91 do not fit its 2 frames"),
+    "an end that points elsewhere": (FITS, record(0x93, prev=0x92), "the boundary tags of the hole at 0x91 do not fit its 3 frames"),
+    "a hole cut in two": (FITS, cut_hole, "two holes touch at frame 0x92"),
+}
+CASES = [pytest.param(spec, corrupt, complaint, id=f"{name}-{spec}")
+         for name, (specs, corrupt, complaint) in IN_THE_LISTS.items() for spec in specs]
+
+
+@pytest.mark.parametrize("spec, corrupt, complaint", CASES)
+def test_the_lists_of_a_policy(spec: str, corrupt: Callable[[Any], None], complaint: str) -> None:
+    manager = books(spec)
+    free_some(manager)
+    manager.check()
+    corrupt(manager.area(HIGH))
+    with pytest.raises(BrokenInvariant) as caught:
+        manager.check()
+    assert complaint in str(caught.value)
+
+
+def test_a_plain_policy_that_finds_itself_wrong() -> None:
+    manager = books(PLAIN)
+    manager.area(HIGH).instance.holes.append([0x90, 0x91])
+    with pytest.raises(BadPolicy, match=r"check\(\) raised AssertionError: two holes touch or overlap"):
+        manager.check()

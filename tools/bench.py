@@ -1,0 +1,88 @@
+"""Measure the ratios this project promises, here and now: each against a reference in the same run.
+
+hypercall_over_empty_hook   an allocation or free by the guest, over an empty hook on the same doorbell (at most 1.5)
+naive_over_hypercall        the obvious way, a Python hook and a buddy in plain Python, over that (at least 20)
+replay_over_c               a replay of 2,000,000 buddy operations, over a textbook in C (at most 3; needs gcc)
+import_over_regex           lines a second of the import, over a regular expression's (at least 3)
+start_over_numba            to the guest's first instruction, over `python -c "import numba"` (at most 3)
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+
+_MEANING = {
+    "hypercall_over_empty_hook": "at most 1.5", "naive_over_hypercall": "at least 20", "replay_over_c": "at most 3",
+    "import_over_regex": "at least 3", "start_over_numba": "at most 3", "terabyte_over_64m": "at most 2", "map_png_cpu_seconds": "at most 3",
+}
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments."""
+    parser.add_argument("--json", action="store_true", help="print the ratios as JSON, null for one that cannot be measured here")
+    parser.add_argument("--all", action="store_true", help="the longer ones, too: 1 TiB over 64 MiB, and a map of 10^8 frames as a PNG")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Exit status 0: a benchmark measures, it does not judge."""
+    ratios: dict[str, float | None] = {}
+    for measure in _measures(args.all):
+        for name, value in measure():
+            ratios[name] = None if value is None else round(value, 2)
+            if not args.json:
+                print(f"{name:<26} {'not measured: no gcc here' if value is None else f'{value:8.2f}'}   ({_MEANING[name]})", flush=True)
+    if args.json:
+        print(json.dumps(ratios, indent=2))
+    return 0
+
+
+def _measures(more: bool) -> Iterator[Callable[[], Iterator[tuple[str, float | None]]]]:
+    yield from (_doorbell, _replay, _import, _start)
+    if more:
+        yield from (_terabyte, _map)
+
+
+def _doorbell() -> Iterator[tuple[str, float | None]]:
+    from kernel_sim.bench.doorbell import doorbell_ratios
+
+    ours, naive = doorbell_ratios()
+    yield "hypercall_over_empty_hook", ours
+    yield "naive_over_hypercall", naive
+
+
+def _replay() -> Iterator[tuple[str, float | None]]:
+    from kernel_sim.bench.replaying import replay_over_c
+
+    if shutil.which("gcc") is None:
+        print("kernel-sim: replay_over_c needs gcc, for the reference", file=sys.stderr)
+        yield "replay_over_c", None
+    else:
+        yield "replay_over_c", replay_over_c()
+
+
+def _import() -> Iterator[tuple[str, float | None]]:
+    from kernel_sim.bench.importing import import_over_regex
+
+    yield "import_over_regex", import_over_regex()
+
+
+def _start() -> Iterator[tuple[str, float | None]]:
+    from kernel_sim.bench.starting import start_over_numba
+
+    yield "start_over_numba", start_over_numba()
+
+
+def _terabyte() -> Iterator[tuple[str, float | None]]:
+    from kernel_sim.bench.starting import terabyte_over_64m
+
+    yield "terabyte_over_64m", terabyte_over_64m()
+
+
+def _map() -> Iterator[tuple[str, float | None]]:
+    from kernel_sim.bench.mapping import map_png_seconds
+
+    yield "map_png_cpu_seconds", map_png_seconds()
