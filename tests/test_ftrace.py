@@ -373,7 +373,7 @@ def test_lost_events() -> None:
 
 
 REFUSED: list[tuple[bytes, str]] = [
-    (b"", "t.txt: empty"),
+    (b"", "t.txt: there is nothing in it"),
     (b"hello\nworld", "t.txt: no mm_page_alloc or mm_page_free among 2 lines: not a trace's text"),
     (
         b"            init-1       [000] .....     3.1: sched_switch: prev=a\n" * 1204,

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kernel_sim.errors import BadInput
@@ -36,6 +38,8 @@ def check_arguments(args: argparse.Namespace) -> None:
         from kernel_sim.study.drawing import check_suffix
 
         check_suffix(args.map)
+        if not Path(args.map).parent.is_dir():
+            raise BadInput(f"{args.map}: no such folder")
     if args.memory and args.memory_map:
         raise BadInput("--memory and --memory-map: a memory has a size or a memory map, not both")
 
@@ -47,7 +51,10 @@ def load_trace(args: argparse.Namespace, path: str) -> Trace:
     if args.from_marker is None and args.to_marker is None:
         return Trace.load(path)
     from kernel_sim.study.formats import ftrace
+    from kernel_sim.study.trace import bundled
 
+    if path in bundled() and not Path(path).exists():
+        raise BadInput(f"--from-marker and --to-marker: markers are lines of a kernel's text, and the bundled trace {path} has none")
     return ftrace.read_ftrace(path, args.from_marker, args.to_marker).trace
 
 
@@ -86,7 +93,7 @@ def finish(args: argparse.Namespace, manager: FrameManager, report: dict[str, An
     if args.map:
         write_map(framemap_of(manager), args.map)
     if args.json:
-        print(json.dumps(report, indent=2))
+        print(to_json(report))
         return
     from rich.console import Console
 
@@ -96,6 +103,12 @@ def finish(args: argparse.Namespace, manager: FrameManager, report: dict[str, An
     print("\n".join(summary(report)))
     print()
     print_map(framemap_of(manager), Console())
+
+
+def to_json(report: dict[str, Any]) -> str:
+    """JSON for programs and for people: lists of numbers stand on one line."""
+    text = json.dumps(report, indent=2)
+    return re.sub(r"\[\n[\s\d,-]+\]", lambda numbers: re.sub(r"\s+", " ", numbers[0]).replace("[ ", "[").replace(" ]", "]"), text)
 
 
 def summary(report: dict[str, Any]) -> Iterator[str]:

@@ -13,6 +13,7 @@ import os
 import pkgutil
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from kernel_sim.errors import BadInput, BrokenInvariant, GuestFault, SimError
 
@@ -32,11 +33,18 @@ def _module(command: str) -> str:
     return command + "_" if command in ("import",) else command
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line, like all others."""
+
+    def error(self, message: str) -> NoReturn:
+        raise BadInput(f"{message} (see {self.prog} --help)")
+
+
 def parser_for(command: str | None) -> argparse.ArgumentParser:
     """The parser, with the arguments of the one command that is wanted: the others' modules are not even imported."""
     import ast
 
-    parser = argparse.ArgumentParser(prog=PROGRAM, description="An emulated machine, a guest in it, and the manager that hands out its page frames.")
+    parser = _Parser(prog=PROGRAM, description="An emulated machine, a guest in it, and the manager that hands out its page frames.")
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {_version()}")
     choices = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name in commands():

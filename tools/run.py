@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
         done = machine.run(operations, progress, _print_instruction if args.trace_guest else None)
     manager.check()
     _playing.finish(args, manager, _report(manager, plan, done), _headline(args, manager, done))
-    return _status(done)
+    return _status(args.guest, done)
 
 
 def _plan(trace: Any, setting: Any) -> SlotPlan | None:
@@ -90,19 +90,22 @@ def _report(manager: Any, plan: SlotPlan | None, done: Run) -> dict[str, Any]:
 
 
 def _headline(args: argparse.Namespace, manager: Any, done: Run) -> str:
-    """The console's text, then how the guest ended."""
-    ended = {
-        "exit": f"exit status {done.exit_status}", "fault": f"fault: {done.fault}", "halt": "halted without an exit", "interrupt": "interrupted",
-        "budget": f"stopped: it had not come to its end after {done.blocks:,} blocks of code (--budget)",
-    }[done.stopped]
+    """The console's text, then how the guest ended, with the instructions around a fault."""
+    ended = f"exit status {done.exit_status}" if done.stopped == "exit" else done.stopped
     lines = [done.console.rstrip("\n")] if done.console else []
     lines.append(f"guest {args.guest}, policy {manager.policy.name}: {ended}, {done.blocks:,} blocks of code, {done.calls:,} calls")
     return "\n".join([*lines, *(f"    {line}" for line in done.listing)])
 
 
-def _status(done: Run) -> int:
+def _status(guest: str, done: Run) -> int:
+    """The exit status; for a guest that failed, one line on standard error says how."""
     from kernel_sim.tools.cli import FINE, GUEST_FAILED, INTERRUPTED
 
-    if done.stopped == "interrupt":
-        return INTERRUPTED
-    return FINE if done.ok else GUEST_FAILED
+    if done.ok:
+        return FINE
+    how = {
+        "exit": f"exit status {done.exit_status}", "fault": str(done.fault), "halt": "halted without an exit", "interrupt": "interrupted",
+        "budget": f"not at its end after {done.blocks:,} blocks of code (--budget)",
+    }[done.stopped]
+    print(f"kernel-sim: guest {guest}: {how}", file=sys.stderr)
+    return INTERRUPTED if done.stopped == "interrupt" else GUEST_FAILED

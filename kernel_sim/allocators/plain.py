@@ -52,7 +52,8 @@ class PlainArea:
         except SimError:
             raise
         except Exception as error:  # whatever a user's code may raise
-            raise BadPolicy(f"policy {self.name}: {method}{arguments} raised {_describe(error)}") from error
+            called = f"{method}({', '.join(map(str, arguments))})"
+            raise BadPolicy(f"policy {self.name}: {called} raised {_describe(error)}") from error
 
     def setup(self, firsts: Array, ends: Array) -> None:
         runs = tuple((int(first), int(end)) for first, end in zip(firsts, ends, strict=True))
@@ -166,5 +167,5 @@ def _describe(error: BaseException) -> str:
     text = f"{type(error).__name__}: {error}".splitlines()[0]
     if isinstance(error, SyntaxError):
         return f"SyntaxError: {error.msg} (line {error.lineno})"
-    frames = traceback.extract_tb(error.__traceback__)
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename != __file__]
     return f"{text} (line {frames[-1].lineno} of {Path(frames[-1].filename).name})" if frames else text

@@ -125,7 +125,7 @@ class _Legend:
         self.heading("Scale")
         self.row(legend.scale(square.shift, "cell"))
         if curve == "hilbert":
-            self.row("in the order of Hilbert's curve, from the upper left:")
+            self.row("along Hilbert's curve, from here:")
             self.inset()
         else:
             self.row(f"one row = {legend.size_of(square.side << square.shift)}, left to right")

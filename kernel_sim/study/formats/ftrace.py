@@ -111,7 +111,7 @@ def read_text(path: str | Path, data: bytes, from_marker: str | None = None, to_
     makes no sense, and a text that was cut off.
     """
     if not data:
-        raise BadInput(f"{path}: empty")
+        raise BadInput(f"{path}: there is nothing in it")
     found = _Scan(data, _wanted(path, from_marker), _wanted(path, to_marker))
     if found.wrong != lines.FINE and (found.wrong != lines.CUT_OFF or found.n_seen):
         raise BadInput(f"{path}:{found.count(scanner.LINES)}: {_WRONG[found.wrong]}")

@@ -46,7 +46,7 @@ def read(stream: io.BufferedReader, path: str | Path) -> RunBuilder:
             raise BadInput(f"{path}: more than {MAX_MAP_FRAMES} frames")
         built.add(codes[:n_words])
     if not built.n_frames:
-        raise BadInput(f"{path}: empty")
+        raise BadInput(f"{path}: there is nothing in it")
     return built
 
 
