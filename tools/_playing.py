@@ -116,12 +116,13 @@ def summary(report: dict[str, Any]) -> Iterator[str]:
     if "operations" in report:
         asked = report["operations"]
         yield f"  {asked['allocs']:,} allocations and {asked['frees']:,} frees: {report['served']:,} served, {report['failed']:,} failed"
-        yield (f"  of the frees {asked['frees_of_preexisting']:,} were of memory in use from the start, {asked['frees_partial']:,} of part of an "
-               f"allocation, {asked['frees_unknown']:,} of frames never seen")
+        yield (f"  of the frees {asked['frees_of_preexisting']:,} of memory in use before, {asked['frees_partial']:,} of parts, "
+               f"{asked['frees_unknown']:,} of frames unknown")
     if "guest" in report:
         guest = report["guest"]
         yield f"  frames: {guest['frames_written']:,} written by the guest, {guest['frames_verified']:,} verified, {guest['corrupted']:,} corrupted"
     yield (f"  {report['steps']:,} steps: {report['holes_examined']:,} blocks or holes examined, {report['splits']:,} splits, "
-           f"{report['merges']:,} merges; internal fragmentation {report['internal_fragmentation']:.1%}")
+           f"{report['merges']:,} merges")
+    yield f"  {report['internal_fragmentation']:.1%} of what was granted was not asked for (internal fragmentation)"
     if "placements_sha256" in report:
         yield f"  placements {report['placements_sha256'][:16]}…"

@@ -1,0 +1,200 @@
+"""The commands `run`, `replay`, `policies` and `bench`, as a user meets them: reports, exit statuses, and one clear line for whatever is wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kernel_sim.allocators.base import policy_module, policy_names
+from kernel_sim.tools.cli import main
+
+DATA = Path(__file__).parent / "data" / "kernel"
+MIXED = DATA / "mixed_256M_k612"
+POLICIES = [*policy_names(), *(f"{name}:{key}={value}" for name in policy_names() for key, values in policy_module(name).PARAMETERS.items()
+                               for value in values[1:])]
+WINDOW = ("--from-marker", "SNAP_B_start", "--to-marker", "SNAP_A_end")
+
+
+@pytest.fixture(autouse=True)
+def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def report_of(capsys: pytest.CaptureFixture[str], *arguments: str, status: int = 0) -> dict[str, Any]:
+    """The JSON that a command prints."""
+    assert main([*arguments, "--json"]) == status
+    report = json.loads(capsys.readouterr().out)
+    assert isinstance(report, dict)
+    return report
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_guest_and_host_place_alike(policy: str, capsys: pytest.CaptureFixture[str]) -> None:
+    host = report_of(capsys, "replay", "frag", "--policy", policy)
+    guest = report_of(capsys, "run", "--trace", "frag", "--policy", policy)
+    seen = guest.pop("guest")
+    assert guest == host
+    assert seen["exit_status"] == 0
+    assert seen["corrupted"] == 0
+    assert seen["frames_written"] >= host["served"]
+    assert 0 < seen["frames_verified"] <= seen["frames_written"]
+
+
+def test_the_bundled_trace_with_no_arguments(capsys: pytest.CaptureFixture[str]) -> None:
+    report = report_of(capsys, "run")
+    assert report["policy"] == "buddy"
+    assert report["memory_bytes"] == 65406 * 4096       # "Total pages: 65406", says the kernel's log
+    assert report["operations"]["allocs"] == 38507
+    assert report["operations"]["frees"] == 31680
+    assert report["served"] == 38507
+    assert report["failed"] == 0
+    assert report["frames"]["total"] == report["frames"]["free"] + report["frames"]["used"]
+    assert report["guest"]["frames_written"] == 39079
+    assert sum(count << order for zone in report["buddyinfo"].values() for order, count in enumerate(zone)) == report["frames"]["free"]
+
+
+def test_the_report_has_what_is_promised(capsys: pytest.CaptureFixture[str]) -> None:
+    report = report_of(capsys, "run", "--trace", "tiny")
+    assert report.keys() >= {"policy", "memory_bytes", "operations", "served", "failed", "placements_sha256", "frames", "steps",
+                             "internal_fragmentation", "buddyinfo", "unusable_index", "extfrag_index", "guest"}
+    assert report["operations"].keys() == {"allocs", "frees", "frees_partial", "frees_of_preexisting", "frees_unknown", "frees_of_failed",
+                                           "implied_frees"}
+    assert report["frames"].keys() == {"total", "free", "used", "largest_free_run"}
+    assert report["guest"].keys() >= {"frames_written", "frames_verified", "corrupted", "console", "exit_status"}
+    for zone in ("DMA", "DMA32"):
+        assert all(len(report[name][zone]) == 11 for name in ("buddyinfo", "unusable_index", "extfrag_index"))
+
+
+def test_a_text_replays_like_the_bundled_trace(capsys: pytest.CaptureFixture[str]) -> None:
+    text = report_of(capsys, "replay", str(MIXED / "trace.txt.xz"), *WINDOW, "--memory-map", str(MIXED / "dmesg_mem.txt"),
+                     "--start-map", str(MIXED / "start.kpageflags.u64le.xz"))
+    assert text == report_of(capsys, "replay", "mixed")
+    iomem = report_of(capsys, "replay", str(MIXED / "trace.txt.xz"), *WINDOW, "--memory-map", str(MIXED / "iomem"),
+                      "--start-map", str(MIXED / "start.kpageflags.u64le.xz"))
+    assert iomem == text
+
+
+def test_another_memory(capsys: pytest.CaptureFixture[str]) -> None:
+    small, large = (report_of(capsys, "replay", "mixed", "--memory", size) for size in ("64M", "1T"))
+    assert list(small["buddyinfo"]) == ["Memory"]
+    assert small["memory_bytes"] == 64 << 20
+    assert large["memory_bytes"] == 1 << 40
+    assert small["placements_sha256"] == large["placements_sha256"]        # lowest first, and it all fits into 64 MiB
+    too_small = report_of(capsys, "replay", "mixed", "--memory", "16M")
+    assert too_small["failed"] > 0
+    assert too_small["served"] + too_small["failed"] == too_small["operations"]["allocs"]
+    assert too_small["operations"]["frees_of_failed"] > 0
+
+
+def test_the_map_is_written_and_drawn(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["replay", "tiny", "--map", "end.ksmap"]) == 0
+    drawn = capsys.readouterr().out
+    assert "one cell" in drawn
+    assert max(map(len, drawn.splitlines())) <= 80
+    assert main(["map", "end.ksmap", "-o", "end.buddyinfo"]) == 0
+    report = report_of(capsys, "replay", "tiny")
+    lines = [line.split() for line in Path("end.buddyinfo").read_text().splitlines()]
+    assert {line[3]: [int(count) for count in line[4:]] for line in lines} == report["buddyinfo"]
+
+
+def test_policies_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["policies"]) == 0
+    text = capsys.readouterr().out
+    assert all(f"{name} " in text for name in policy_names())
+
+
+def test_the_sdk_programs_run(capsys: pytest.CaptureFixture[str]) -> None:
+    for program in ("hello", "segments", "exhaust", "misuse"):
+        assert report_of(capsys, "run", "--guest", program, "--memory", "16M")["guest"]["exit_status"] == 0
+
+
+def test_a_guest_that_does_not_end_has_exit_status_3(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "--trace", "tiny", "--budget", "1000"]) == 3
+    captured = capsys.readouterr()
+    assert captured.err == "kernel-sim: guest replay: not at its end after 1,000 blocks of code (--budget)\n"
+    assert "one cell" in captured.out
+
+
+def test_watching_the_guest(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "--guest", "hello", "--memory", "1M", "--trace-guest"]) == 0
+    watched = capsys.readouterr().err.splitlines()
+    assert watched[0].startswith("0xffffffff80000000 (_start+0x0)  mov")
+    assert any("(ring+0x0)  out 0xe0, al" in line for line in watched)
+
+
+def write(name: str, text: str | bytes) -> str:
+    Path(name).write_bytes(text.encode() if isinstance(text, str) else text)
+    return name
+
+
+EVENT = " x-1 [000] ..... 1.0: mm_page_alloc: page=0 pfn={} order={} migratetype=0 gfp_flags=GFP_KERNEL\n"
+OVERLAP = "BIOS-e820: [mem 0x100000-0x1fffff] usable\nBIOS-e820: [mem 0x180000-0x2fffff] usable\n"
+NONSENSE = "class Wrong:\n    def __init__(self, zone): pass\n    def alloc(self, n): return 'x'\n    def free(self, pfn, n): pass\n"
+
+
+@pytest.mark.parametrize(("command", "files", "complaint"), [
+    ("replay nothing", {"nothing": ""}, "nothing: there is nothing in it"),
+    ("replay gone", {}, "gone: No such file or directory"),
+    ("replay noise", {"noise": bytes(range(256)) * 9}, "noise: not a trace's text"),
+    ("replay switch", {"switch": " x-1 [000] d..2. 1.0: sched_switch: prev_comm=a\n"}, "found sched_switch"),
+    ("replay order", {"order": EVENT.format("0x10", 77)}, "order:1: an order above 10"),
+    ("replay pfn", {"pfn": EVENT.format("0xfffffffffffff", 0)}, "pfn:1: "),
+    ("replay far --memory-map {iomem}", {"far": EVENT.format("0x100000", 0)}, "event 1 of the trace is over frame 0x100000"),
+    ("replay cut", {"cut": EVENT.format("0x10", 0) + EVENT.format("0x11", 0)[:60]}, "cut:2: cut off"),
+    ("replay mixed --memory 0", {}, "at least one frame"),
+    ("replay mixed --memory 5000", {}, "not a whole number of frames"),
+    ("replay mixed --memory lots", {}, "not a size: 'lots'"),
+    ("replay mixed --memory 64M --memory-map {iomem}", {}, "not both"),
+    ("replay mixed --memory-map overlap", {"overlap": OVERLAP}, "overlap:2: usable memory overlaps"),
+    ("replay mixed --memory-map zero", {"zero": "BIOS-e820: [mem 0x100000-0xfffff] usable\n"}, "zero:1: "),
+    ("replay mixed --memory-map prose", {"prose": "no memory here\n"}, "no usable memory"),
+    ("replay mixed --policy worst", {}, "no policy 'worst'"),
+    ("replay mixed --policy buddy:order=random", {}, "order cannot be 'random'"),
+    ("replay mixed --policy my.py:Wrong", {"my.py": NONSENSE}, "alloc returned 'x'"),
+    ("run --policy my.py:Wrong", {"my.py": NONSENSE}, "alloc returned 'x'"),
+    ("replay mixed --policy my.py:Gone", {"my.py": NONSENSE}, "no class 'Gone'"),
+    ("replay mixed --policy broken.py:A", {"broken.py": "x = ("}, "SyntaxError"),
+    ("replay mixed --map picture.bmp", {}, "picture.bmp: a map is written by its suffix"),
+    ("replay mixed --map no/such/folder.png", {}, "no such folder"),
+    ("run --guest nobody", {}, "no guest 'nobody'"),
+    ("run --guest image", {"image": b"\x7fELF" + bytes(60)}, "image: "),
+    ("run --budget 0", {}, "--budget"),
+    ("map short", {"short": b"\0" * 9}, "short: "),
+    ("nonsense", {}, "invalid choice"),
+    ("replay", {}, "required: TRACE"),
+])
+def test_bad_input_is_one_line_and_exit_status_2(command: str, files: dict[str, str | bytes], complaint: str,
+                                                 capsys: pytest.CaptureFixture[str]) -> None:
+    for name, text in files.items():
+        write(name, text)
+    before = sorted(os.listdir())
+    assert main(command.format(iomem=MIXED / "iomem").split()) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("kernel-sim: ")
+    assert captured.err.count("\n") == 1
+    assert complaint in captured.err
+    assert [name for name in sorted(os.listdir()) if name != "__pycache__"] == before      # nothing half-written
+
+
+def test_an_interrupt_leaves_a_report(tmp_path: Path) -> None:
+    """A plain policy is slow enough that Ctrl-C comes in the middle."""
+    write("slow.py", "import time\nclass Slow:\n    def __init__(self, zone): self.next = zone.free_runs[0][0]\n    def alloc(self, n):\n"
+                     "        time.sleep(0.001); self.next += n; return self.next - n\n    def free(self, pfn, n): pass\n")
+    command = [sys.executable, "-m", "kernel_sim.tools.cli", "run", "--policy", "slow.py:Slow", "--memory", "1G", "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        time.sleep(6)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    report = json.loads(out)
+    assert 0 < report["served"] < report["operations"]["allocs"]
+    assert report["guest"]["stopped"] == "interrupt"
