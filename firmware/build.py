@@ -17,8 +17,9 @@ from pathlib import Path
 
 from kernel_sim.errors import BadInput
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).resolve().parent
 _FLAGS = ["-Os", "-std=c11", "-Wall", "-Wextra", "-ffreestanding", "-fno-stack-protector", "-mno-red-zone", "-mgeneral-regs-only", "-mcmodel=kernel",
+          "-mno-mmx", "-mno-sse", "-mno-sse2",      # zig takes -mgeneral-regs-only and does not mind it
           "-fno-asynchronous-unwind-tables", "-nostdlib", "-static", "-fno-PIE", "-g", "-gdwarf-4", "-Wl,-T,guest.ld", "-Iinclude"]
 _ZIG = ["-target", "x86_64-freestanding-none", "-fno-sanitize=undefined"]
 _GCC = ["-no-pie", "-fcf-protection=none", "-Wl,--build-id=none", "-Wl,-z,noexecstack"]
@@ -28,9 +29,10 @@ def compiler() -> list[str]:
     """The compiler's command and its own flags: CC if that is set, else the pinned one. BadInput when there is neither."""
     if os.environ.get("CC"):
         return [*shlex.split(os.environ["CC"]), *_GCC]
-    if find_spec("ziglang") is None:
+    pinned = find_spec("ziglang")
+    if pinned is None or pinned.origin is None:
         raise BadInput("building a guest needs a compiler: pip install 'kernel_sim[guest]', or set CC to gcc or clang")
-    return [sys.executable, "-m", "ziglang", "cc", *_ZIG]
+    return [sys.executable, "-m", "ziglang", "cc", *_ZIG, f"-ffile-prefix-map={Path(pinned.origin).resolve().parent}=zig"]
 
 
 def build(program: Path, into: Path) -> Path:

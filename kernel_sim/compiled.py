@@ -27,6 +27,7 @@ from contextlib import contextmanager
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
+from weakref import WeakKeyDictionary
 
 import numba
 import numpy as np
@@ -68,14 +69,19 @@ def plain(function: F) -> F:
     return cast(F, getattr(function, "py_func", function))
 
 
-@cache
+_interpreted: WeakKeyDictionary[Callable[..., Any], Callable[..., Any]] = WeakKeyDictionary()     # what is made for a plain policy goes with it
+
+
 def interpreted(function: Callable[..., Any]) -> Callable[..., Any]:
     """The same function in the interpreter, together with every compiled function that it calls by name."""
     if hasattr(function, "in_interpreter"):
         return cast(Callable[..., Any], function.in_interpreter)
-    source = plain(function)
-    called = {name: source.__globals__.get(name) for name in source.__code__.co_names}
-    return bind(source, "in_interpreter", **{name: interpreted(value) for name, value in called.items() if hasattr(value, "py_func")})
+    if function not in _interpreted:
+        source = plain(function)
+        called: dict[str, Any] = {name: source.__globals__.get(name) for name in source.__code__.co_names}
+        own = {name: interpreted(value) for name, value in called.items() if hasattr(value, "py_func")}
+        _interpreted[function] = bind(source, "in_interpreter", **own)
+    return _interpreted[function]
 
 
 def bind(function: Callable[..., Any], name: str, **names: Any) -> Callable[..., Any]:
@@ -143,43 +149,72 @@ def array_view(dtype: Any) -> Callable[[int, int], Array]:
     return cast(Callable[[int, int], Array], view)
 
 
-def _hand_made(in_interpreter: Callable[..., Any], generate: Callable[[Any, Any], None]) -> Callable[..., None]:
-    """A compiled function of two 64-bit numbers that numba has no words for: `generate` writes it for LLVM."""
+def _instruction(in_interpreter: Callable[[int], Any], result: str, generate: Callable[[Any, Any], Any]) -> Callable[[int], Any]:
+    """A compiled function of one 64-bit number that numba has no word for: `generate` writes it for LLVM."""
     if not JIT:
         return in_interpreter
 
     @intrinsic  # type: ignore[untyped-decorator]
-    def emit(typing_context: Any, first: Any, second: Any) -> Any:
+    def emit(typing_context: Any, argument: Any) -> Any:
         def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            generate(builder, arguments)
+            value = generate(builder, arguments[0])
+            return context.get_dummy_value() if result == "void" else value
+        return _C_TYPES[result][0](numba.int64), code
+
+    @numba.njit(forceinline=True)  # type: ignore[untyped-decorator]
+    def instruction(argument: int) -> Any:
+        return emit(argument)
+
+    instruction.in_interpreter = in_interpreter
+    return cast(Callable[[int], Any], instruction)
+
+
+def _emit_prefetch(builder: Any, address: Any) -> None:
+    word, pointer = ir.IntType(32), ir.IntType(8).as_pointer()
+    kind = ir.FunctionType(ir.VoidType(), [pointer, word, word, word])
+    function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+    builder.call(function, [builder.inttoptr(address, pointer), word(0), word(3), word(1)])
+
+
+def _caller() -> Callable[[int, int], None]:
+    """A compiled function (address, argument) that calls the C function of one 64-bit argument at an address."""
+    def in_interpreter(address: int, argument: int) -> None:
+        ctypes.CFUNCTYPE(None, ctypes.c_int64)(int(address))(int(argument))
+    if not JIT:
+        return in_interpreter
+
+    @intrinsic  # type: ignore[untyped-decorator]
+    def emit(typing_context: Any, address: Any, argument: Any) -> Any:
+        def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            kind = ir.FunctionType(ir.VoidType(), [ir.IntType(64)])
+            builder.call(builder.inttoptr(arguments[0], kind.as_pointer()), [arguments[1]])
             return context.get_dummy_value()
         return numba.types.void(numba.int64, numba.int64), code
 
     @numba.njit(forceinline=True)  # type: ignore[untyped-decorator]
-    def call(first: int, second: int) -> None:
-        emit(first, second)
+    def call(address: int, argument: int) -> None:
+        emit(address, argument)
 
     call.in_interpreter = in_interpreter
-    return cast(Callable[..., None], call)
+    return cast(Callable[[int, int], None], call)
 
 
-def _emit_call(builder: Any, arguments: Any) -> None:
-    kind = ir.FunctionType(ir.VoidType(), [ir.IntType(64)])
-    builder.call(builder.inttoptr(arguments[0], kind.as_pointer()), [arguments[1]])
+call_address = _caller()
+
+prefetch = _instruction(lambda address: None, "void", _emit_prefetch)
+"""(address): asks the processor to fetch what will soon be read there. It changes nothing else."""
+
+_leading_zeros = _instruction(lambda value: 64 - int(value).bit_length(), "int64", lambda builder, value: builder.ctlz(value, ir.IntType(1)(0)))
+
+trailing_zeros = _instruction(lambda value: (int(value) & -int(value)).bit_length() - 1 if value else 64, "int64",
+                              lambda builder, value: builder.cttz(value, ir.IntType(1)(0)))
+"""(value): the number of the lowest bit that is set; 64 for 0."""
 
 
-def _emit_prefetch(builder: Any, arguments: Any) -> None:
-    word, pointer = ir.IntType(32), ir.IntType(8).as_pointer()
-    kind = ir.FunctionType(ir.VoidType(), [pointer, word, word, word])
-    function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-    builder.call(function, [builder.inttoptr(builder.add(*arguments), pointer), word(0), word(3), word(1)])
-
-
-call_address = _hand_made(lambda address, argument: ctypes.CFUNCTYPE(None, ctypes.c_int64)(int(address))(int(argument)), _emit_call)
-"""(address, argument): calls the C function of one 64-bit argument at an address."""
-
-prefetch = _hand_made(lambda address, offset: None, _emit_prefetch)
-"""(address, offset): asks the processor to fetch what will soon be read there. It changes nothing else."""
+@compiled
+def bit_length(value: int) -> int:
+    """How many bits a number takes that is not negative: 0 for 0, 1 for 1, 2 for 2 and 3."""
+    return int64(64 - _leading_zeros(value))
 
 
 @lru_cache(maxsize=1024)

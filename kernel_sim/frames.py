@@ -17,6 +17,7 @@ A record of zeros is a frame that is free and always was. Memory that nobody tou
 from __future__ import annotations
 
 import mmap
+import sys
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -39,6 +40,8 @@ STATE_NAMES = ("free", "allocated", "inside an allocation", "padding of an alloc
 
 CHUNK_SHIFT = 10
 """Frames are noted as touched in chunks of 2^10, so that an untouched terabyte need not be looked at again."""
+
+_SMALL_BYTES = 32 << 20     # the table of a machine of 8 GiB
 
 NIL = 0xFFFF_FFFF
 """No frame, in the 32 bits of a link."""
@@ -161,10 +164,11 @@ def lazy_memory(size_bytes: int) -> mmap.mmap:
     """Host memory of zeros, taken page by page as it is written."""
     if not hasattr(mmap, "MAP_ANONYMOUS"):
         return mmap.mmap(-1, size_bytes)
-    no_reserve = getattr(mmap, "MAP_NORESERVE", 0x4000 if mmap.__dict__.get("MAP_POPULATE") else 0)  # Linux; in the module since 3.14
+    no_reserve = getattr(mmap, "MAP_NORESERVE", 0x4000 if sys.platform == "linux" else 0)   # older Pythons do not name it
     memory = mmap.mmap(-1, size_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | no_reserve)
-    if hasattr(mmap, "MADV_HUGEPAGE"):
-        memory.madvise(mmap.MADV_HUGEPAGE)
+    advice = "MADV_HUGEPAGE" if size_bytes <= _SMALL_BYTES else "MADV_NOHUGEPAGE"   # few misses of the host's TLB, or few pages taken
+    if hasattr(mmap, advice):
+        memory.madvise(getattr(mmap, advice))
     return memory
 
 

@@ -264,9 +264,10 @@ class FrameManager:
         """The policy gave out a frame that was not its own to give."""
         pfn = int(self._counters[ledger.WITNESS])
         record = self.table.frames[pfn] if 0 <= pfn < self.n_table_frames else None
-        what = "which is no frame of the zone" if record is None or record["state"] == 0 else (
-            f"which is {STATE_NAMES[record['state']]}{_by(record['event'])}")
-        message = f"policy {self.policy.name} gave out frame {pfn:#x}, {what}"
+        what = ": no frame of its zone, or a run that leaves the zone or is shorter than what was asked for"
+        if record is not None and record["state"]:
+            what = f", which is {STATE_NAMES[record['state']]}{_by(record['event'])}"
+        message = f"policy {self.policy.name} gave out frame {pfn:#x}{what}"
         return BadPolicy(message) if self.policy.plain else BrokenInvariant(message)
 
     def _refused(self, pfn: int, n_frames: int | None, status: int) -> BadFree:

@@ -18,6 +18,7 @@ from kernel_sim import events
 from kernel_sim.allocators.base import Request
 from kernel_sim.compiled import Array, bind, compiled, entry, int64, interpreted, prefetch
 from kernel_sim.errors import BadInput
+from kernel_sim.frames import FRAME
 from kernel_sim.ledger import State, open_state
 from kernel_sim.manager import FrameManager
 
@@ -37,9 +38,10 @@ OPERATION = np.dtype([
 ])
 """24 bytes an operation."""
 
-_AHEAD = 16                  # operations
+_AHEAD = 32                  # operations
 _STRIDE = 1 << 16            # operations between two looks at the keyboard
 _STRIDE_IN_INTERPRETER = 1 << 8
+_FRAME_RECORD_BYTES = FRAME.itemsize
 
 
 @dataclass(frozen=True)
@@ -149,7 +151,8 @@ def bound_free(state: State, pfn: int, request: Request) -> int:
 def look_ahead(state: State, operations: Any, i: int, placements: Array) -> None:
     """Ask for the records of a frame that will soon be freed: frees come in no order that a cache could foresee."""
     if i < len(operations) and operations[i]["kind"] == FREE:
-        prefetch(state.table.frames.ctypes.data, max(placements[np.uint64(operations[i]["slot"])], 0) * state.table.frames.itemsize)
+        pfn = max(placements[np.uint64(operations[i]["slot"])], 0)
+        prefetch(state.table.frames.ctypes.data + pfn * _FRAME_RECORD_BYTES)
 
 
 def _perform(root: Array, operations: Any, placements: Array, counts: Array) -> tuple[int, int]:

@@ -14,10 +14,10 @@ from hypothesis import HealthCheck, settings
 
 PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "default")
 
-_COMMON = {"deadline": None, "print_blob": True, "suppress_health_check": [HealthCheck.too_slow]}  # the first example waits for the compiler
-settings.register_profile("default", max_examples=40, derandomize=True, **_COMMON)
-settings.register_profile("quick", max_examples=6, derandomize=True, **_COMMON)
-settings.register_profile("thorough", max_examples=1000, derandomize=False, **_COMMON)
+_COMMON = settings(deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])  # the first example waits for the compiler
+settings.register_profile("default", _COMMON, max_examples=40, derandomize=True)
+settings.register_profile("quick", _COMMON, max_examples=6, derandomize=True)
+settings.register_profile("thorough", _COMMON, max_examples=1000, derandomize=False)
 settings.load_profile(PROFILE)
 
 

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
 from kernel_sim.tools.cli import main
 
 README = Path(__file__).resolve().parents[1] / "README.md"
@@ -57,8 +56,9 @@ def test_console_examples_print_what_is_said(command: str, printed: list[str], c
 
 
 def test_its_guest_compiles_and_runs(tmp_path: Path) -> None:
-    from kernel_sim import FrameManager, Machine
     from kernel_sim.firmware.build import build
+
+    from kernel_sim import FrameManager, Machine
 
     (tmp_path / "mine.c").write_text(blocks("c")[0])
     run = Machine(FrameManager(1024), build(tmp_path / "mine.c", tmp_path)).run()

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kernel_sim.tools.cli import main
 
 from kernel_sim.allocators.base import policy_module, policy_names
-from kernel_sim.tools.cli import main
 
 DATA = Path(__file__).parent / "data" / "kernel"
 MIXED = DATA / "mixed_256M_k612"

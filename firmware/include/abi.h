@@ -30,7 +30,7 @@
 #define SEGMENT_LOOKUP 5 /* segment -> base, bound */
 #define MEMORY_INFO 6 /* -> n_frames (all), bound (free), base (used) */
 #define BATCH_CALL 7 /* n_frames: how many calls stand in the batch; each gets its own status */
-#define STREAM_NEXT 8 /* -> n_frames: operations in the window, 0 at the end; of the window before it every allocation must have been asked for */
+#define STREAM_NEXT 8 /* -> n_frames: operations in the window, 0 at the end; all allocations of the last window have been made */
 
 /* Statuses. */
 #define STATUS_OK 0

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kernel_sim.compiled import Array, compiled, int64
+from kernel_sim.compiled import Array, compiled, int64, trailing_zeros
 from kernel_sim.errors import BrokenInvariant
 from kernel_sim.frames import NIL, half_words_at, words_at
 from kernel_sim.units import N_ORDERS
@@ -102,17 +102,6 @@ def is_free(area: AddressArea, pfn: int, order: int) -> bool:
 
 
 @compiled
-def lowest_bit(word: int) -> int:
-    """The number of the lowest set bit of a word that is not zero."""
-    at = 0
-    for width in (16, 8, 4, 2, 1):
-        if word & ((int64(1) << width) - 1) == 0:
-            word >>= width
-            at += width
-    return at
-
-
-@compiled
 def front(area: AddressArea, order: int, top: int) -> int:
     """The lowest free block of an order, or NIL."""
     level = area.start[order * _LEVELS + _LEVELS - 1]
@@ -122,7 +111,7 @@ def front(area: AddressArea, order: int, top: int) -> int:
         word = int64(area.bits[area.start[order * _LEVELS + level] + at])
         if word == 0:
             return NIL
-        at = (at << 5) + lowest_bit(word)
+        at = (at << 5) + trailing_zeros(word)
     return int64((at + (area.first >> order)) << order)
 
 

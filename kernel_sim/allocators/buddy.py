@@ -22,7 +22,7 @@ from typing import Any
 from kernel_sim.allocators import address_area, free_area
 from kernel_sim.allocators.base import EXAMINED, MERGES, SPLITS, Policy, Request
 from kernel_sim.allocators.free_area import add_uncut, clear, front, is_free, push, remove
-from kernel_sim.compiled import Array, bind, compiled, int64
+from kernel_sim.compiled import Array, bind, bit_length, compiled, int64, trailing_zeros
 from kernel_sim.errors import BrokenInvariant
 from kernel_sim.frames import NIL, NO_FRAMES
 from kernel_sim.units import MAX_ORDER
@@ -36,16 +36,17 @@ def alloc(area: Any, request: Request) -> int:
     """Take a block of the smallest order that has one; split it down, keeping the low half."""
     order = order_of(request.n_frames)
     for found in range(order, TOP + 1):
-        area.tally[EXAMINED] += 1
         pfn = front(area, found, TOP)
         if pfn == NIL:
             continue
         remove(area, pfn, found)
+        area.tally[EXAMINED] += found - order + 1
+        area.tally[SPLITS] += found - order
         while found > order:
             found -= 1
-            area.tally[SPLITS] += 1
             push(area, pfn + (int64(1) << found), found)
         return pfn
+    area.tally[EXAMINED] += TOP + 1 - order
     return NO_FRAMES
 
 
@@ -62,33 +63,28 @@ def free(area: Any, pfn: int, n_frames: int) -> None:
 @compiled
 def free_block(area: Any, pfn: int, order: int) -> None:
     """Merge the block with its buddy as long as that is free and whole, then list it."""
+    area.tally[MERGES] -= order
     while order < TOP:
         buddy = pfn ^ (int64(1) << order)
         if buddy < area.first or buddy + (int64(1) << order) > area.end or not is_free(area, buddy, order):
             break
         remove(area, buddy, order)
-        area.tally[MERGES] += 1
         pfn &= ~(int64(1) << order)
         order += 1
+    area.tally[MERGES] += order     # one for each order that it rose by
     push(area, pfn, order)
 
 
 @compiled
 def order_of(n_frames: int) -> int:
-    """The smallest order of a block that holds so many frames; TOP + 1 when there is none."""
-    order = 0
-    while order <= TOP and (int64(1) << order) < n_frames:
-        order += 1
-    return order
+    """The smallest order of a block that holds so many frames. It may be more than TOP."""
+    return bit_length(n_frames - 1)
 
 
 @compiled
 def largest_block(pfn: int, end: int) -> int:
     """The order of the largest aligned block that begins at pfn and does not reach beyond the end."""
-    order = 0
-    while order < TOP and pfn & (int64(1) << order) == 0 and pfn + (int64(2) << order) <= end:
-        order += 1
-    return order
+    return min(TOP, trailing_zeros(pfn), bit_length(end - pfn) - 1)
 
 
 @compiled
@@ -126,9 +122,7 @@ def inner_range(first: int, end: int) -> tuple[int, int]:
 def list_downwards(area: Any, first: int, end: int) -> None:
     """List the largest aligned blocks of a range, the highest first."""
     while end > first:
-        order = 0
-        while order < TOP and end & (int64(1) << order) == 0 and end - (int64(2) << order) >= first:
-            order += 1
+        order = min(TOP, trailing_zeros(end), bit_length(end - first) - 1)
         end -= int64(1) << order
         push(area, end, order)
 

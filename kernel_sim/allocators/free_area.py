@@ -103,7 +103,14 @@ def front(area: FreeArea, order: int, top: int) -> int:
 
 
 def blocks_by_order(area: FreeArea, top: int) -> Iterator[tuple[int, int]]:
-    """Every free block as (pfn, order), in list order. BrokenInvariant where the links are not those of a list."""
+    """Every free block as (pfn, order). BrokenInvariant where the links are not those of a list."""
+    yield from linked_blocks(area, top)
+    for first, end in uncut_ranges(area):
+        yield from ((pfn, top) for pfn in range(first, end, 1 << top))
+
+
+def linked_blocks(area: FreeArea, top: int) -> Iterator[tuple[int, int]]:
+    """Those of them that are linked, in list order."""
     for order in range(top + 1):
         before, pfn, n_seen = NIL, int(area.head[order]), 0
         while pfn != NIL:
@@ -112,6 +119,9 @@ def blocks_by_order(area: FreeArea, top: int) -> Iterator[tuple[int, int]]:
                 raise BrokenInvariant(f"the free list of order {order} is torn at frame {pfn:#x}")
             yield pfn, order
             before, pfn, n_seen = pfn, int(record["next"]), n_seen + 1
+
+
+def uncut_ranges(area: FreeArea) -> Iterator[tuple[int, int]]:
+    """The ranges, (first, end), of those that are not."""
     for at in range(int(area.uncut[0]), int(area.uncut[1])):
-        for pfn in range(int(area.uncut[2 + 2 * at]), int(area.uncut[3 + 2 * at]), 1 << top):
-            yield pfn, top
+        yield int(area.uncut[2 + 2 * at]), int(area.uncut[3 + 2 * at])

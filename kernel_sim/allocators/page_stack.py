@@ -15,7 +15,18 @@ from collections.abc import Iterator
 from typing import Any
 
 from kernel_sim.allocators.base import EXAMINED, Policy, Request
-from kernel_sim.allocators.free_area import FreeArea, add_uncut, blocks_by_order, clear, front, n_words, open_area, push, remove
+from kernel_sim.allocators.free_area import (
+    FreeArea,
+    add_uncut,
+    clear,
+    front,
+    linked_blocks,
+    n_words,
+    open_area,
+    push,
+    remove,
+    uncut_ranges,
+)
 from kernel_sim.compiled import Array, compiled
 from kernel_sim.frames import NIL, NO_FRAMES
 
@@ -57,7 +68,8 @@ def setup(area: FreeArea, firsts: Array, ends: Array) -> None:
 
 def build(name: str) -> Policy:
     def blocks(area: Any) -> Iterator[tuple[int, int]]:
-        return ((pfn, 1) for pfn, _ in blocks_by_order(area, 0))
+        yield from ((pfn, 1) for pfn, _ in linked_blocks(area, 0))
+        yield from ((first, end - first) for first, end in uncut_ranges(area))      # of a terabyte one range, and not 268 million frames
 
     def check(area: Any) -> None:
         for _ in blocks(area):      # walks every link, and says where one is torn

@@ -47,7 +47,7 @@ CALLS = {
     SEGMENT_LOOKUP: ("SEGMENT_LOOKUP", "segment -> base, bound"),
     MEMORY_INFO: ("MEMORY_INFO", "-> n_frames (all), bound (free), base (used)"),
     BATCH_CALL: ("BATCH_CALL", "n_frames: how many calls stand in the batch; each gets its own status"),
-    STREAM_NEXT: ("STREAM_NEXT", "-> n_frames: operations in the window, 0 at the end; of the window before it every allocation must have been asked for"),
+    STREAM_NEXT: ("STREAM_NEXT", "-> n_frames: operations in the window, 0 at the end; all allocations of the last window have been made"),
 }
 
 DROPPED = 0

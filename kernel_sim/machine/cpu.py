@@ -19,6 +19,9 @@ from kernel_sim.compiled import Callback
 
 _TRANSLATED_CODE_BYTES = 16 << 20   # what the engine may keep; its own choice reserves a gigabyte of address space for each machine
 
+_CR0_WP, _CR0_PG = 1 << 16, 1 << 31
+_CR4_PAE, _CR4_SSE = 1 << 5, 3 << 9
+
 REGISTERS = ("rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "rsp", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "rip", "rflags")
 
 
@@ -39,6 +42,7 @@ class Cpu:
 
     def __init__(self) -> None:
         self.uc = Uc(UC_ARCH_X86, UC_MODE_64)
+        self.uc.ctl_set_cpu_model(x86.UC_CPU_X86_QEMU64)        # a plain one: no RDRAND, RDSEED and RDTSCP, which no two runs answer alike
         self.uc.ctl_set_tcg_buffer_size(_TRANSLATED_CODE_BYTES)
         self.uc.ctl_set_tlb_mode(constants.UC_TLB_VIRTUAL)
         self.uc.ctl_exits_enabled(True)         # and there are none: no address ends the run, not even 0
@@ -95,8 +99,10 @@ class Cpu:
         self.uc.emu_stop()
 
     def set_page_table(self, physical: int) -> None:
-        """CR3."""
+        """Turn paging on, as it is in long mode, and SSE. The walk is ours in any case, but without this a write to CR3 would flush nothing."""
         self.uc.reg_write(x86.UC_X86_REG_CR3, physical)
+        self.uc.reg_write(x86.UC_X86_REG_CR4, self.uc.reg_read(x86.UC_X86_REG_CR4) | _CR4_PAE | _CR4_SSE)
+        self.uc.reg_write(x86.UC_X86_REG_CR0, self.uc.reg_read(x86.UC_X86_REG_CR0) | _CR0_WP | _CR0_PG)
 
     @property
     def rip(self) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from kernel_sim.allocators.base import Request
+from kernel_sim.allocators.base import Policy, Request
 from kernel_sim.compiled import Array, Callback, array_view, bind, callback, compiled, int64, interpreted, outlined
 from kernel_sim.events import BAD_COUNT, BROKEN, NO_SUCH_CALL, NO_SUCH_SEGMENT, NOT_SERVED, OK
 from kernel_sim.frames import NO_FRAMES, words_at
@@ -53,7 +53,8 @@ boxes_at = array_view(abi.dtype(abi.CallBox))
 HOOK_TYPES = ("void", "int64", "uint32", "int32", "uint32", "int64")
 """Of `on_out`, for `callback`."""
 
-_doorbells: dict[str, Callback] = {}
+_MOST = 1 << 62     # frames: more than there are, and no sum with a frame's number is too large
+_doorbells: dict[Policy, Callback] = {}
 
 
 def bound_alloc(state: State, request: Request) -> int:
@@ -92,13 +93,14 @@ def note_placement(board: Array, pfn: int) -> None:
 @compiled
 def serve_frames(board: Array, state: State, box: Any) -> int:
     """FRAME_ALLOC and FRAME_FREE: the status."""
-    request = Request(int64(box["n_frames"]), int64(box["owner"]), int64(box["cpu"]), int64(box["mobility"]))
+    n_frames = min(int64(box["n_frames"]), _MOST)
+    request = Request(n_frames, int64(box["owner"]), int64(box["cpu"]), int64(box["mobility"]))
     if box["call"] == FRAME_ALLOC:
         pfn = bound_alloc(state, request)
         note_placement(board, pfn)
         box["pfn"] = pfn
         return OK if pfn >= 0 else -pfn
-    if request.n_frames < 0:
+    if n_frames < 0:
         return BAD_COUNT
     return bound_free(state, int64(box["pfn"]), request)
 
@@ -106,15 +108,15 @@ def serve_frames(board: Array, state: State, box: Any) -> int:
 @compiled
 def serve_frames_far(board: Array, box: Any) -> int:
     """The same for a call in a batch, where the bookkeeping is not inlined again."""
-    root = board[B_MANAGER_ROOT]
+    root, n_frames = board[B_MANAGER_ROOT], min(int64(box["n_frames"]), _MOST)
     if box["call"] == FRAME_ALLOC:
-        pfn = far_alloc(root, int64(box["n_frames"]), int64(box["owner"]), int64(box["cpu"]), int64(box["mobility"]))
+        pfn = far_alloc(root, n_frames, int64(box["owner"]), int64(box["cpu"]), int64(box["mobility"]))
         note_placement(board, pfn)
         box["pfn"] = pfn
         return OK if pfn >= 0 else -pfn
-    if box["n_frames"] < 0:
+    if n_frames < 0:
         return BAD_COUNT
-    return far_free(root, int64(box["pfn"]), int64(box["n_frames"]))
+    return far_free(root, int64(box["pfn"]), n_frames)
 
 
 @compiled
@@ -226,7 +228,6 @@ def bind_hook(manager: FrameManager) -> Callable[..., Any]:
 
 def compiled_doorbell(manager: FrameManager) -> Callback:
     """The compiled hook for a manager's policy. One for all machines of a policy: to load machine code again takes time, and is never undone."""
-    name = manager.policy.name
-    if name not in _doorbells:
-        _doorbells[name] = callback(bind_hook(manager), *HOOK_TYPES)
-    return _doorbells[name]
+    if manager.policy not in _doorbells:
+        _doorbells[manager.policy] = callback(bind_hook(manager), *HOOK_TYPES)
+    return _doorbells[manager.policy]

@@ -63,11 +63,12 @@ def read_image(path: str | Path) -> Image:
     from elftools.common.exceptions import ELFError
 
     try:
+        size = Path(path).stat().st_size
+        if size > _MAX_FILE_BYTES:
+            raise BadInput(f"{path}: a guest of {size} bytes is too large")
         data = Path(path).read_bytes()
     except OSError as error:
         raise BadInput(f"{path}: {error.strerror or error}") from None
-    if len(data) > _MAX_FILE_BYTES:
-        raise BadInput(f"{path}: a guest of {len(data)} bytes is too large")
     try:
         return _parse(str(path), data)
     except BadInput:

@@ -39,11 +39,11 @@ _NOWHERE = -1
 @compiled
 def word_at(board: Array, physical: int) -> int:
     """The eight bytes of a table entry; 0, an entry that is not present, where there is no memory."""
-    if physical >= 0 and physical + 8 <= board[B_RAM_BYTES]:
-        return int64(words_at(board[B_RAM] + physical, 1)[0])
     offset = physical - board[B_FIRMWARE_BASE]
-    if offset >= 0 and offset + 8 <= FIRMWARE_BYTES:
+    if 0 <= offset <= FIRMWARE_BYTES - 8:       # first: it lies in a hole of the memory, and may have memory above it
         return int64(words_at(board[B_FIRMWARE] + offset, 1)[0])
+    if 0 <= physical <= board[B_RAM_BYTES] - 8:
+        return int64(words_at(board[B_RAM] + physical, 1)[0])
     return int64(0)
 
 

@@ -25,7 +25,7 @@ def opened(path: str | Path) -> Iterator[io.BufferedReader]:
             if start.startswith(_GZIP):
                 yield _buffered(gzip.GzipFile(fileobj=file))
             elif start.startswith(_XZ):
-                yield _buffered(lzma.LZMAFile(file))
+                yield _buffered(lzma.LZMAFile(file))  # noqa: SIM115  # the caller closes it
             else:
                 yield file
     except PermissionError:

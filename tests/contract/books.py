@@ -130,8 +130,8 @@ def count_merged(heads: np.ndarray[Any, Any]) -> tuple[int, ...]:
     """How many blocks of each order are left when all pairs of set buddies have merged."""
     counts = []
     for _ in range(N_ORDERS - 1):
-        heads = np.append(heads, [False] * (len(heads) % 2))
-        pairs = heads.reshape(-1, 2).all(axis=1)
+        heads = np.append(heads, np.zeros(len(heads) % 2, bool))
+        pairs = heads[::2] & heads[1::2]
         counts.append(int(heads.sum()) - 2 * int(pairs.sum()))
         heads = pairs
     return (*counts, int(heads.sum()))

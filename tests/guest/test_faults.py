@@ -94,6 +94,11 @@ def test_exceptions(code: bytes, what: str, instruction: str, offset: int) -> No
     assert str(done.fault) == f"{what}, by `{instruction}` at {FIRMWARE + offset:#x}"
 
 
+@pytest.mark.parametrize("code", ["480fc7f0", "480fc7f8", "0f01f9", "f30fc7f8", "0f33"], ids=["rdrand", "rdseed", "rdtscp", "rdpid", "rdpmc"])
+def test_instructions_that_no_two_runs_would_answer_alike(code: str) -> None:
+    assert str(refused(bytes.fromhex(code)).fault).startswith("invalid instruction, by `rd")
+
+
 def test_stack_overflow() -> None:
     """A call of itself ends below the stack, and destroys nothing on the way."""
     done = refused(STACK + b"\xe8\xfb\xff\xff\xff")

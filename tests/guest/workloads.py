@@ -25,7 +25,7 @@ def random_operations(seed: int, n: int, sizes: Sequence[int] = POWERS, live: in
         made[i]["cpu"], made[i]["owner"], made[i]["mobility"] = rng.integers(0, 1 << 16, 3)
         if before and rng.random() < 0.1:
             made[i]["kind"], made[i]["n_frames"], made[i]["slot"] = FREE_PREEXISTING, 1, before.pop()
-        elif not pieces or rng.random() < (0.5 if len(pieces) > live else 0.7):
+        elif not pieces or rng.random() < (0.3 if len(pieces) > live else 0.7):
             size = int(rng.choice(sizes))
             made[i]["kind"], made[i]["n_frames"], made[i]["slot"] = ALLOC, size, n_slots
             pieces.append((n_slots, 0, size))
