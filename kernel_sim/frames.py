@@ -95,7 +95,9 @@ def enter(table: Table, pfn: int, state: int, owner: int, event: int) -> None:
 @compiled
 def touch(table: Table, pfn: int, n_frames: int) -> None:
     """Note that these frames are no longer as they were in the beginning."""
-    for chunk in range(pfn >> CHUNK_SHIFT, ((pfn + n_frames - 1) >> CHUNK_SHIFT) + 1):
+    first, last = pfn >> CHUNK_SHIFT, (pfn + n_frames - 1) >> CHUNK_SHIFT
+    table.touched[np.uint64(first)] = 1
+    for chunk in range(first + 1, last + 1):    # rarely any; a loop from `first` on would become a call of memset for one byte
         table.touched[chunk] = 1
 
 

@@ -84,7 +84,7 @@ def order_of(n_frames: int) -> int:
 @compiled
 def largest_block(pfn: int, end: int) -> int:
     """The order of the largest aligned block that begins at pfn and does not reach beyond the end."""
-    return min(TOP, trailing_zeros(pfn), bit_length(end - pfn) - 1)
+    return int64(min(TOP, trailing_zeros(pfn), bit_length(end - pfn) - 1))
 
 
 @compiled
