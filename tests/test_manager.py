@@ -46,19 +46,22 @@ def test_ranges_that_touch_are_one(spec: str) -> None:
     assert fill(manager) == list(range(8))
 
 
+@pytest.mark.parametrize("edge", [8, 7, 5, 1])
 @pytest.mark.parametrize("spec", SPECS, ids=short)
-def test_the_edge_of_a_zone_separates(spec: str) -> None:
-    """Sixteen free frames side by side, eight in each of two zones: no run and no block of more than eight."""
-    manager = FrameManager([Zone("Low", ((0, 8),)), Zone("High", ((8, 16),))], spec)
-    assert manager.free_runs() == [(0, 8), (8, 16)]
-    assert manager.largest_free_run() == 8
-    assert [counts.index(1) for counts in manager.buddyinfo().values()] == [3, 3]
+def test_the_edge_of_a_zone_separates(spec: str, edge: int) -> None:
+    """Sixteen free frames side by side in two zones: no run and no block reaches over the edge, whichever side is freed last."""
+    manager = FrameManager([Zone("Low", ((0, edge),)), Zone("High", ((edge, 16),))], spec)
+    assert manager.free_runs() == [(0, edge), (edge, 16)]
+    assert manager.largest_free_run() == 16 - edge
+    before = manager.buddyinfo()
     with pytest.raises(OutOfFrames):
-        manager.alloc(9)
-    for pfn in fill(manager):
-        manager.free(pfn)
-    manager.check()
-    assert manager.free_runs() == [(0, 8), (8, 16)]
+        manager.alloc(16 - edge + 1)
+    for direction in (1, -1):
+        for pfn in fill(manager)[::direction]:
+            manager.free(pfn)
+            manager.check()
+        assert manager.free_runs() == [(0, edge), (edge, 16)]
+        assert manager.buddyinfo() == before
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=short)

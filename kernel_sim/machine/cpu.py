@@ -9,7 +9,6 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable
 
-import unicorn
 from unicorn import UC_ARCH_X86, UC_HOOK_BLOCK, UC_HOOK_INSN, UC_HOOK_INTR, UC_HOOK_TLB_FILL, UC_MODE_64, Uc, UcError
 from unicorn import unicorn_const as constants
 from unicorn import x86_const as x86
@@ -111,7 +110,3 @@ class Cpu:
     def registers(self) -> dict[str, int]:
         """The general registers by name."""
         return {name: int(self.uc.reg_read(getattr(x86, f"UC_X86_REG_{name.upper()}"))) for name in REGISTERS}
-
-    @staticmethod
-    def version() -> str:
-        return str(unicorn.__version__)

@@ -71,12 +71,20 @@ def across_edges(memory: Memory) -> Memory:
     return Memory(memory.zones, tuple(joined))
 
 
+def side_by_side(sizes: list[int]) -> Memory:
+    """Zones without a gap between them, all free: whatever coalesces across an edge shows."""
+    return lay_out([[(FREE, size)] for size in sizes], [0] * len(sizes), 1)
+
+
+GAPS = st.sampled_from([0, 0, 0, 1, 4])
+
 MEMORIES = st.one_of(
     st.integers(1, 80).map(lambda n: Memory((Zone("Memory", ((0, n),)),))),
     st.builds(lay_out, st.just([[(FREE, 3)]]), st.lists(st.integers(0, 2), min_size=1, max_size=1), st.sampled_from([300, 1024])),
     st.lists(STRETCHES, min_size=1, max_size=3).flatmap(
-        lambda zones: st.builds(lay_out, st.just(zones), st.lists(st.integers(0, 5), min_size=len(zones), max_size=len(zones)),
+        lambda zones: st.builds(lay_out, st.just(zones), st.lists(GAPS, min_size=len(zones), max_size=len(zones)),
                                 st.sampled_from([1, 1, 3, 8, 50]))).filter(lambda memory: memory.zones).map(across_edges),
+    st.lists(st.integers(1, 20), min_size=2, max_size=4).map(side_by_side),
 )
 
 OPERATIONS = st.builds(Operation, st.sampled_from(["alloc", "alloc", "alloc", "free", "free", "part", "wild"]),
