@@ -14,14 +14,15 @@ import numpy as np
 
 from kernel_sim import events
 from kernel_sim.compiled import Array, address_of, array_view, bind, compiled, entry, int64, interpreted
-from kernel_sim.errors import NoSuchSegment
-from kernel_sim.events import NO_SUCH_SEGMENT, OK, OUT_OF_FRAMES
-from kernel_sim.frames import lazy_zeros
+from kernel_sim.errors import NoSuchSegment, NotAllocated
+from kernel_sim.events import NO_SUCH_SEGMENT, NOT_ALLOCATED, OK, OUT_OF_FRAMES
+from kernel_sim.frames import FREE, frame, lazy_zeros, words_at
+from kernel_sim.ledger import ROOT_WORDS, open_state
 from kernel_sim.manager import FrameManager
 from kernel_sim.units import FRAME_BYTES
 
-SEGMENT = np.dtype([("base", "<i8"), ("bound", "<i8"), ("live", "<i8"), ("next", "<i8")])
-"""Bytes; ``next`` chains the ids that are free, as id + 1 (0 ends the chain)."""
+SEGMENT = np.dtype([("base", "<i8"), ("bound", "<i8"), ("live", "<i4"), ("event", "<u4"), ("next", "<i8")])
+"""Bytes; ``event`` is the allocation of its frames, by which it knows them again; ``next`` chains the ids that are free, as id + 1 (0 ends the chain)."""
 
 MAX_SEGMENTS = 1 << 16
 
@@ -69,6 +70,7 @@ def segment_alloc(root: int, segments: Array, bound: int, owner: int) -> int:
     segments[free_id]["base"] = pfn * FRAME_BYTES
     segments[free_id]["bound"] = bound
     segments[free_id]["live"] = 1
+    segments[free_id]["event"] = frame(open_state(words_at(root, ROOT_WORDS)).table.frames, pfn)["event"]
     return int64(free_id)
 
 
@@ -83,7 +85,11 @@ def segment_free(root: int, segments: Array, segment: int) -> int:
     """OK, or why not."""
     if not is_segment(segments, segment):
         return int64(NO_SUCH_SEGMENT)
-    status = far_free(root, segments[segment]["base"] // FRAME_BYTES, int64(0))
+    pfn = segments[segment]["base"] // FRAME_BYTES
+    record = frame(open_state(words_at(root, ROOT_WORDS)).table.frames, pfn)
+    if record["state"] != FREE and record["event"] != segments[segment]["event"]:
+        return int64(NOT_ALLOCATED)     # freed behind its back, and somebody else's by now
+    status = far_free(root, pfn, int64(0))
     if status == OK:
         segments[segment]["live"] = 0
         segments[segment]["next"] = segments[0]["next"]
@@ -115,11 +121,13 @@ class SegmentTable:
         return Segment(segment, int(record["base"]), int(record["bound"]))
 
     def free(self, segment: int) -> None:
-        """Give a segment's frames back. NoSuchSegment for an id that names none."""
-        self.lookup(segment)
+        """Give a segment's frames back. NoSuchSegment for an id that names none; BadFree when its frames were freed behind its back."""
+        pfn = self.lookup(segment).base // FRAME_BYTES
         status = int(self._entries[1](address_of(self.manager.root), self.records, segment))
-        if status != OK:        # somebody freed its frames behind its back
-            raise self.manager.error_for(status, None)
+        if status == NOT_ALLOCATED:
+            raise NotAllocated(f"NotAllocated: segment {segment} lost its frames at {pfn:#x}; they are somebody else's now", pfn=pfn)
+        if status != OK:
+            raise self.manager.error_for(status, None, pfn)
 
     @property
     def address(self) -> int:

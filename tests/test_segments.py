@@ -9,7 +9,7 @@ from contract.specs import SPECS, short
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kernel_sim import DoubleFree, FrameManager, NoSuchSegment, OutOfFrames, SegmentTable
+from kernel_sim import DoubleFree, FrameManager, NoSuchSegment, NotAllocated, OutOfFrames, SegmentTable
 from kernel_sim.segments import MAX_SEGMENTS, Segment
 
 PIECES = [spec for spec in SPECS if spec != "page-stack"]
@@ -62,6 +62,20 @@ def test_a_freed_segment_is_none() -> None:
     table.free(table.alloc(1).id)
     with pytest.raises(NoSuchSegment, match="1 names no live segment"):
         table.free(1)
+
+
+def test_a_segment_does_not_free_what_its_frames_have_become() -> None:
+    manager = FrameManager(64)
+    table = SegmentTable(manager)
+    segment = table.alloc(4096)
+    manager.free(segment.base // 4096)
+    pfn = manager.alloc(1)
+    assert pfn == segment.base // 4096
+    with pytest.raises(NotAllocated, match="segment 1 lost its frames at 0x0; they are somebody else's now"):
+        table.free(segment.id)
+    assert manager.owner_of(pfn) == 0
+    manager.free(pfn)
+    manager.check()
 
 
 def test_frames_freed_behind_a_segments_back() -> None:
