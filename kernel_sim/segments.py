@@ -22,7 +22,8 @@ from kernel_sim.manager import FrameManager
 from kernel_sim.units import FRAME_BYTES
 
 SEGMENT = np.dtype([("base", "<i8"), ("bound", "<i8"), ("live", "<i4"), ("event", "<u4"), ("next", "<i8")])
-"""Bytes; ``event`` is the allocation of its frames, by which it knows them again; ``next`` chains the ids that are free, as id + 1 (0 ends the chain)."""
+"""Bytes; ``event`` is the allocation of its frames, by which it knows them again; ``next`` chains the ids that are free, as id + 1
+(0 ends the chain)."""
 
 MAX_SEGMENTS = 1 << 16
 
