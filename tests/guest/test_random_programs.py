@@ -21,7 +21,7 @@ def survive(first: int, n: int, *memory: int) -> dict[str, int]:
     """Run programs `first` to `first` + `n`; how many ended in which way. A crash tells the program's number and how to run it again."""
     arguments = [str(number) for number in (first, n, *memory)]
     command = [sys.executable, "-X", "faulthandler", "-m", "guest.random_programs", *arguments]
-    child = subprocess.run(command, cwd=TESTS, capture_output=True, text=True, timeout=60 + n, check=False)
+    child = subprocess.run(command, cwd=TESTS, capture_output=True, text=True, timeout=300 + n, check=False)
     assert child.returncode == 0, (f"run again with: cd tests; python -m guest.random_programs {' '.join(arguments)}\n"
                                    f"exit status {child.returncode}\n{child.stderr[-2000:]}")
     ended = literal_eval(child.stdout)
