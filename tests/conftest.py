@@ -8,6 +8,7 @@ them, for slow ways of running the code; *thorough* many, other ones every time.
 from __future__ import annotations
 
 import os
+import signal
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -19,6 +20,11 @@ settings.register_profile("default", _COMMON, max_examples=40, derandomize=True)
 settings.register_profile("quick", _COMMON, max_examples=6, derandomize=True)
 settings.register_profile("thorough", _COMMON, max_examples=1000, derandomize=False)
 settings.load_profile(PROFILE)
+
+
+def hear_interrupts() -> None:
+    """For `preexec_fn`: a child that hears SIGINT, also where the tests themselves run in the background and do not."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def pytest_report_header(config: pytest.Config) -> str:

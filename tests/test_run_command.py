@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import hear_interrupts
 from kernel_sim.tools.cli import main
 
 from kernel_sim.allocators.base import policy_module, policy_names
@@ -190,7 +191,8 @@ def test_an_interrupt_leaves_a_report() -> None:
                      "        self.next += n; return self.next - n\n    def free(self, pfn, n): pass\n")
     for command in ("run", "replay mixed"):
         arguments = [*command.split(), "--policy", "rude.py:Rude", "--memory", "1G", "--json"]
-        done = subprocess.run([sys.executable, "-m", "kernel_sim.tools.cli", *arguments], capture_output=True, text=True, check=False)
+        done = subprocess.run([sys.executable, "-m", "kernel_sim.tools.cli", *arguments], capture_output=True, text=True, check=False,
+                              preexec_fn=hear_interrupts)
         assert done.returncode == 130, done.stderr
         report = json.loads(done.stdout)
         assert 0 < report["served"] < report["operations"]["allocs"]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import hear_interrupts
 from guest.workloads import ONES, random_operations
 
 from kernel_sim import BadPolicy, FrameManager
@@ -60,7 +61,7 @@ def run(machine, operations=None):
 def interrupted(what: str, *pauses: float) -> list[str]:
     """Run `what` after CHILD, send SIGINT after each pause from when it is ready; the lines it printed after that. It must end well, and soon."""
     child = subprocess.Popen([sys.executable, "-X", "faulthandler", "-c", CHILD + what], cwd=TESTS, text=True,
-                             stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=hear_interrupts)
     assert child.stdout is not None
     line = child.stdout.readline()
     assert line == "ready\n", line + child.communicate()[1]
