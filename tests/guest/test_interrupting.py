@@ -60,16 +60,19 @@ def run(machine, operations=None):
 
 def interrupted(what: str, *pauses: float) -> list[str]:
     """Run `what` after CHILD, send SIGINT after each pause from when it is ready; the lines it printed after that. It must end well, and soon."""
-    child = subprocess.Popen([sys.executable, "-X", "faulthandler", "-c", CHILD + what], cwd=TESTS, text=True,
-                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=hear_interrupts)
-    assert child.stdout is not None
-    line = child.stdout.readline()
-    assert line == "ready\n", line + child.communicate()[1]
-    for pause in pauses:
-        time.sleep(pause)
-        child.send_signal(signal.SIGINT)
-    out, err = child.communicate(timeout=300)
-    assert (child.returncode, err) == (0, "")
+    with subprocess.Popen([sys.executable, "-X", "faulthandler", "-c", CHILD + what], cwd=TESTS, text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=hear_interrupts) as child:
+        try:
+            assert child.stdout is not None
+            line = child.stdout.readline()
+            assert line == "ready\n", line + child.communicate()[1]
+            for pause in pauses:
+                time.sleep(pause)
+                child.send_signal(signal.SIGINT)
+            out, err = child.communicate(timeout=300)
+            assert (child.returncode, err) == (0, "")
+        finally:
+            child.kill()        # one that hears no interrupt would run for ever
     return out.splitlines()
 
 
