@@ -15,7 +15,8 @@ from hypothesis import HealthCheck, settings
 
 PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "default")
 
-_COMMON = settings(deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])  # the first example waits for the compiler
+# No deadline, and no complaint of slowness: the first example waits for the compiler.
+_COMMON = settings(deadline=None, print_blob=True, report_multiple_bugs=False, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("default", _COMMON, max_examples=40, derandomize=True)
 settings.register_profile("quick", _COMMON, max_examples=6, derandomize=True)
 settings.register_profile("thorough", _COMMON, max_examples=1000, derandomize=False)
