@@ -70,7 +70,7 @@ def policy_alloc(area: Any, request: Request) -> int:
 
 
 @compiled
-def policy_free(area: Any, pfn: int, n_frames: int) -> None:
+def policy_free(area: Any, pfn: int, request: Request) -> None:
     raise NotImplementedError
 
 
@@ -164,7 +164,8 @@ def free(state: State, pfn: int, request: Request) -> int:
         first_here = max(pfn, state.zones[zone]["first"])
         end_here = min(end, state.zones[zone]["end"])
         if first_here < end_here:
-            policy_free(area_of(state, zone), first_here, end_here - first_here)
+            part = Request(end_here - first_here, request.owner, request.cpu, request.mobility)
+            policy_free(area_of(state, zone), first_here, part)
             state.zones[zone]["n_free"] += end_here - first_here
     record(state, events.FREE, OK, request, pfn, end - pfn, steps_before)
     return int64(OK)
@@ -206,7 +207,7 @@ class Bound(NamedTuple):
 @lru_cache(maxsize=32)
 def bind_policy(policy: Policy) -> Bound:
     """The functions above, for a policy: compiled, or in the interpreter for one in plain Python. Managers of the same policy share them."""
-    make, make_far = (interpreted, interpreted) if policy.plain else (compiled, outlined)
+    make, make_far = (interpreted, interpreted) if policy.in_interpreter else (compiled, outlined)
     open_here = make(bind(area_of, policy.name, policy_open=policy.open_area))
     names = {"area_of": open_here, "policy_granted": policy.granted, "policy_alloc": policy.alloc, "policy_free": policy.free,
              "policy_setup": policy.setup}

@@ -291,7 +291,7 @@ class Entries:
     """`alloc`, `free` and `setup` of one policy's bookkeeping, to be called with a manager's root."""
 
     def __init__(self, policy: Policy) -> None:
-        make, bound = interpreted if policy.plain else entry, ledger.bind_policy(policy)
+        make, bound = interpreted if policy.in_interpreter else entry, ledger.bind_policy(policy)
         self.alloc = make(bind(_alloc, policy.name, bound_alloc=bound.alloc))
         self.free = make(bind(_free, policy.name, bound_free=bound.free))
         self.setup = make(bind(_setup, policy.name, bound_setup=bound.setup))

@@ -10,16 +10,17 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from kernel_sim import events
-from kernel_sim.allocators.base import Request
+from kernel_sim.allocators.base import Policy, Request
 from kernel_sim.compiled import Array, bind, compiled, entry, int64, interpreted, prefetch
 from kernel_sim.errors import BadInput
 from kernel_sim.frames import FRAME
-from kernel_sim.ledger import State, open_state
+from kernel_sim.ledger import State, bind_policy, open_state
 from kernel_sim.manager import FrameManager
 
 ALLOC, FREE, FREE_PREEXISTING = 1, 2, 3
@@ -38,10 +39,11 @@ OPERATION = np.dtype([
 ])
 """24 bytes an operation."""
 
-_AHEAD = 32                  # operations
+_AHEAD = 16                  # operations
 _STRIDE = 1 << 16            # operations between two looks at the keyboard
 _STRIDE_IN_INTERPRETER = 1 << 8
 _FRAME_RECORD_BYTES = FRAME.itemsize
+_PLACEMENT_BYTES = 8
 
 
 @dataclass(frozen=True)
@@ -69,8 +71,8 @@ def perform(manager: FrameManager, operations: Array, n_slots: int | None = None
     """
     placements = np.full(check_operations(operations) if n_slots is None else n_slots, -1, np.int64)
     counts = np.zeros(3, np.int64)
-    loop = _loop_for(manager)
-    stride = _STRIDE_IN_INTERPRETER if manager.policy.plain else _STRIDE
+    loop = _loop_for(manager.policy)
+    stride = _STRIDE_IN_INTERPRETER if manager.policy.in_interpreter else _STRIDE
     done = 0
     try:
         while done < len(operations):
@@ -86,10 +88,11 @@ def perform(manager: FrameManager, operations: Array, n_slots: int | None = None
     return Performed(placements[:served + failed], done, served, failed, frees_of_failed)
 
 
-def _loop_for(manager: FrameManager) -> Callable[..., Any]:
-    """`_perform`, made for a manager's policy."""
-    make = interpreted if manager.policy.plain else entry
-    return make(bind(_perform, manager.policy.name, bound_alloc=manager.bound.alloc, bound_free=manager.bound.free))
+@lru_cache(maxsize=32)
+def _loop_for(policy: Policy) -> Callable[..., Any]:
+    """`_perform`, made for a policy."""
+    make, bound = interpreted if policy.in_interpreter else entry, bind_policy(policy)
+    return make(bind(_perform, policy.name, bound_alloc=bound.alloc, bound_free=bound.free))
 
 
 def check_operations(operations: Array) -> int:
@@ -149,9 +152,12 @@ def bound_free(state: State, pfn: int, request: Request) -> int:
 
 @compiled
 def look_ahead(state: State, operations: Any, i: int, placements: Array) -> None:
-    """Ask for the records of a frame that will soon be freed: frees come in no order that a cache could foresee."""
-    if i < len(operations) and operations[i]["kind"] == FREE:
-        pfn = max(placements[np.uint64(operations[i]["slot"])], 0)
+    """Ask for what a free will soon read, its slot's placement and then its frame's record: frees come in no order that a cache could foresee."""
+    soon, sooner = i + 2 * _AHEAD, i + _AHEAD
+    if soon < len(operations) and operations[soon]["kind"] == FREE:
+        prefetch(placements.ctypes.data + operations[soon]["slot"] * _PLACEMENT_BYTES)
+    if sooner < len(operations) and operations[sooner]["kind"] == FREE:
+        pfn = max(placements[np.uint64(operations[sooner]["slot"])], 0)
         prefetch(state.table.frames.ctypes.data + pfn * _FRAME_RECORD_BYTES)
 
 
@@ -160,7 +166,7 @@ def _perform(root: Array, operations: Any, placements: Array, counts: Array) -> 
     state = open_state(root)
     for i in range(len(operations)):
         operation = operations[i]
-        look_ahead(state, operations, i + _AHEAD, placements)
+        look_ahead(state, operations, i, placements)
         request = Request(int64(operation["n_frames"]), int64(operation["owner"]), int64(operation["cpu"]),
                           int64(operation["mobility"]))
         slot = np.uint64(operation["slot"])

@@ -139,13 +139,13 @@ class SegmentTable:
     def _entries(self) -> tuple[Any, Any]:
         alloc, free = bind_segments(self.manager)
         name = self.manager.policy.name
-        make = interpreted if self.manager.policy.plain else entry
+        make = interpreted if self.manager.policy.in_interpreter else entry
         return make(bind(_alloc, name, segment_alloc=alloc)), make(bind(_free, name, segment_free=free))
 
 
 def bind_segments(manager: FrameManager) -> tuple[Any, Any]:
     """`segment_alloc` and `segment_free` for a manager's policy."""
-    make = interpreted if manager.policy.plain else compiled
+    make = interpreted if manager.policy.in_interpreter else compiled
     name, far = manager.policy.name, {"far_alloc": manager.bound.far_alloc, "far_free": manager.bound.far_free}
     return make(bind(segment_alloc, name, **far)), make(bind(segment_free, name, **far))
 

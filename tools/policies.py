@@ -14,7 +14,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Exit status 0."""
-    from kernel_sim.allocators.base import policy_module, policy_names
+    from kernel_sim.allocators.base import policy_module, policy_names, show_choices
 
     policies = [_describe(name, policy_module(name)) for name in policy_names()]
     if args.json:
@@ -23,8 +23,8 @@ def run(args: argparse.Namespace) -> int:
     width = max(len(policy["name"]) for policy in policies)
     for policy in policies:
         print(f"{policy['name']:<{width}}  {policy['about']}")
-        for parameter, choices in policy["parameters"].items():
-            print(f"{'':<{width}}  :{parameter}={'|'.join(choices)}")
+        for parameter, choices in policy_module(policy["name"]).PARAMETERS.items():
+            print(f"{'':<{width}}  :{parameter}={show_choices(choices)}")
     print("\nYour own: --policy path/to/file.py:ClassName")
     return 0
 

@@ -2,8 +2,9 @@
 
 A policy is a file of this folder. It defines
 
-    PARAMETERS   {"order": ("lifo", "address")}: the choices inside the policy, the default first
-    build        a function that takes the parameters and returns a `Policy`
+    PARAMETERS   {"order": ("lifo", "address"), "max_order": Whole(10, 0, 10)}: the choices inside the policy, the default first
+    build        a function that takes the full name and the parameters (as texts) and returns a `Policy`; BadPolicy for choices that exclude
+                 each other
 
 and its docstring gives source, idea, invariant and cost; the first line is what ``kernel-sim policies`` prints. A policy sees one zone at a
 time, as its *area*: a NamedTuple with at least the fields of `Area`. It works on the links of the frame table and on words of its own, and
@@ -46,20 +47,43 @@ class Area(NamedTuple):
     end: int
 
 
+class Whole(Sequence[str]):
+    """The choices of a parameter that is a whole number: the default first, then all from `lowest` to `highest`."""
+
+    def __init__(self, default: int, lowest: int, highest: int) -> None:
+        self.lowest, self.highest = lowest, highest
+        self._values = [str(default), *(str(value) for value in range(lowest, highest + 1) if value != default)]
+
+    def __getitem__(self, at: Any) -> Any:
+        return self._values[at]
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __str__(self) -> str:
+        return f"{self.lowest}..{self.highest}"
+
+
 @dataclass(frozen=True)
 class Policy:
-    """A policy as the manager uses it. All but the last four are compiled functions on an area."""
+    """A policy as the manager uses it. The first five functions are compiled and work on an area."""
 
     name: str
     open_area: Callable[..., Any]                       # (frames, address of its words, n_words, tally, first, end) -> area
     setup: Callable[..., Any]                           # (area, firsts, ends): the runs that are free at the start, ascending
     alloc: Callable[..., Any]                           # (area, request) -> pfn, or NO_FRAMES
-    free: Callable[..., Any]                            # (area, pfn, n_frames): frames that it gave out, or that were in use at the start
+    free: Callable[..., Any]                            # (area, pfn, request): request.n_frames that it gave out, or that were in use at the start
     granted: Callable[..., Any]                         # (area, n_frames) -> frames that such a request takes up, 0 if it never gives so many
     n_words: Callable[[int, int, int], int]             # (first, end, number of runs) -> words of its own for such a zone
     blocks: Callable[[Any], Iterator[tuple[int, int]]]  # (area) -> what it has to give, as (pfn, n_frames), in no order
     check: Callable[[Any], None]                        # (area) -> BrokenInvariant where its own structure is not as it should be
     plain: Callable[[Any], Any] | None = None           # (zone) -> a policy in plain Python; then the functions above are not used
+    uncompiled: bool = False                            # run in the interpreter what could be compiled: no wait for the compiler, and slower
+
+    @property
+    def in_interpreter(self) -> bool:
+        """Whether the manager runs in the interpreter with it."""
+        return self.uncompiled or self.plain is not None
 
 
 def policy_names() -> list[str]:
@@ -108,7 +132,12 @@ def parse_parameters(spec: str, text: str, allowed: Mapping[str, Sequence[str]])
 def _choices(allowed: Mapping[str, Sequence[str]]) -> str:
     if not allowed:
         return "it has none"
-    return "there is " + ", ".join(f"{key}={'|'.join(choices)}" for key, choices in allowed.items())
+    return "there is " + ", ".join(f"{key}={show_choices(choices)}" for key, choices in allowed.items())
+
+
+def show_choices(choices: Sequence[str]) -> str:
+    """``lifo|address``, or ``0..10`` for a whole number."""
+    return str(choices) if isinstance(choices, Whole) else "|".join(choices)
 
 
 def _files() -> Iterable[str]:

@@ -51,9 +51,9 @@ def alloc(area: Any, request: Request) -> int:
 
 
 @compiled
-def free(area: Any, pfn: int, n_frames: int) -> None:
+def free(area: Any, pfn: int, request: Request) -> None:
     """Cut the range into aligned blocks, lowest first, and free each."""
-    end = pfn + n_frames
+    end = pfn + request.n_frames
     while pfn < end:
         order = largest_block(pfn, end)
         free_block(area, pfn, order)

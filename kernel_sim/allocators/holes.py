@@ -120,9 +120,14 @@ def carve(area: HoleArea, hole: int, n_frames: int) -> None:
 
 
 @compiled
-def coalesce(area: HoleArea, pfn: int, n_frames: int) -> None:
+def free(area: HoleArea, pfn: int, request: Request) -> None:
     """Make a freed range a hole, or part of the holes that touch it."""
-    end = pfn + n_frames
+    coalesce(area, pfn, pfn + request.n_frames)
+
+
+@compiled
+def coalesce(area: HoleArea, pfn: int, end: int) -> None:
+    """Make a range a hole, together with the holes that touch it."""
     joins_left = pfn > area.first and frame(area.frames, pfn - 1)["order"] & LAST != 0
     joins_right = end < area.end and frame(area.frames, end)["order"] & FIRST != 0
     hole = pfn
@@ -215,5 +220,5 @@ def check(area: Any) -> None:
 
 def fit(name: str, choose: Callable[..., Any]) -> Policy:
     """The policy that is made of one decision."""
-    return Policy(name, open_area=open_area, setup=setup, alloc=compiled(bind(alloc, name, choose=choose)), free=coalesce,
+    return Policy(name, open_area=open_area, setup=setup, alloc=compiled(bind(alloc, name, choose=choose)), free=free,
                   granted=granted, n_words=n_words, blocks=holes, check=check)

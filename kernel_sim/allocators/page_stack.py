@@ -47,9 +47,9 @@ def alloc(area: FreeArea, request: Request) -> int:
 
 
 @compiled
-def free(area: FreeArea, pfn: int, n_frames: int) -> None:
+def free(area: FreeArea, pfn: int, request: Request) -> None:
     """Push each, the lowest first."""
-    for frame in range(pfn, pfn + n_frames):
+    for frame in range(pfn, pfn + request.n_frames):
         push(area, frame, 0)
 
 

@@ -19,7 +19,7 @@ import operator
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -84,9 +84,9 @@ class PlainArea:
             raise BadPolicy(f"policy {self.name}: alloc({n_frames}) returned {pfn}, which is no frame of its zone ({self.first} to {self.end})")
         return pfn
 
-    def free(self, pfn: int, n_frames: int) -> None:
+    def free(self, pfn: int, request: Request) -> None:
         before = self.steps()
-        self.call("free", int(pfn), int(n_frames))
+        self.call("free", int(pfn), int(request.n_frames))
         self.tally[EXAMINED] += self.steps() - before
 
     def steps(self) -> int:
@@ -123,11 +123,14 @@ def plain_policy(name: str, made_of: Callable[[Any], Any]) -> Policy:
                   check=PlainArea.check, plain=made_of)
 
 
-def load_policy(spec: str | type | Policy) -> Policy:
+def load_policy(spec: str | type | Policy, *, uncompiled: bool = False) -> Policy:
     """A policy by name (``buddy``, ``buddy:order=address``), by file and class (``path/to/file.py:ClassName``), or from a plain class.
 
+    `uncompiled` makes the manager run in the interpreter with it: no wait for the compiler, and a hundred times slower.
     BadPolicy, in one line, for an unknown name or parameter, a file that does not load, or a class without the methods of a policy.
     """
+    if uncompiled:
+        return replace(load_policy(spec), uncompiled=True)
     if isinstance(spec, Policy):
         return plain_policy(spec.name, spec.plain) if spec.plain else spec     # a plain policy's areas belong to one manager
     if isinstance(spec, type):

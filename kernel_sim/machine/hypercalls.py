@@ -215,7 +215,7 @@ def on_out(engine: int, port: int, size: int, value: int, board_address: int) ->
 def bind_hook(manager: FrameManager) -> Callable[..., Any]:
     """`on_out` for a manager: to be made a callback, compiled or, for a policy in plain Python, in the interpreter."""
     name, bound = manager.policy.name, manager.bound
-    make, make_far = (interpreted, interpreted) if manager.policy.plain else (compiled, outlined)
+    make, make_far = (interpreted, interpreted) if manager.policy.in_interpreter else (compiled, outlined)
     take_segment, free_segment = bind_segments(manager)
     frames = make(bind(serve_frames, name, bound_alloc=bound.alloc, bound_free=bound.free))
     far = make(bind(serve_frames_far, name, far_alloc=bound.far_alloc, far_free=bound.far_free))
@@ -223,7 +223,7 @@ def bind_hook(manager: FrameManager) -> Callable[..., Any]:
     one = make(bind(serve_one, name, serve_frames_far=far, serve_segments=segments))
     served = make(bind(serve, name, serve_frames=frames, serve_others=make_far(bind(serve_others, name, serve_one=one))))
     hook = bind(on_out, name, serve=served)
-    return interpreted(hook) if manager.policy.plain else hook
+    return interpreted(hook) if manager.policy.in_interpreter else hook
 
 
 def compiled_doorbell(manager: FrameManager) -> Callback:

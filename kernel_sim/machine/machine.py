@@ -136,7 +136,7 @@ class Machine:
 
     def _out_hook(self) -> Callback:
         """The hook for `out`: compiled, or in the interpreter, where exceptions must not be lost, for a plain policy."""
-        if not self.manager.policy.plain:
+        if not self.manager.policy.in_interpreter:
             return compiled_doorbell(self.manager)
         hook = bind_hook(self.manager)
 

@@ -5,34 +5,44 @@ from __future__ import annotations
 from itertools import product
 from pathlib import Path
 
-from kernel_sim import FrameManager
-from kernel_sim.allocators.base import policy_module, policy_names
-from kernel_sim.compiled import interpreted
+from kernel_sim import BadPolicy, load_policy
+from kernel_sim.allocators.base import Whole, policy_module, policy_names
 
 PLAIN = f"{Path(__file__).with_name('plain_first_fit.py')}:PlainFirstFit"
 """A policy by file and class, as a student would name one."""
 
 
+def full_name(name: str, chosen: dict[str, str]) -> str | None:
+    """A policy by its parameters, the defaults left out; None for choices that exclude each other."""
+    text = ",".join(f"{key}={value}" for key, value in chosen.items())
+    try:
+        return load_policy(f"{name}:{text}" if text else name).name
+    except BadPolicy:
+        return None
+
+
 def combinations(name: str) -> list[str]:
-    """A policy with every choice of its parameters; the default goes by the bare name."""
-    parameters = policy_module(name).PARAMETERS
-    specs = []
-    for values in product(*parameters.values()):
-        chosen = [f"{key}={value}" for (key, choices), value in zip(parameters.items(), values, strict=True) if value != choices[0]]
-        specs.append(name + (":" + ",".join(chosen) if chosen else ""))
-    return specs
+    """A policy with every choice of its parameters that goes together; of a number the default, the least and the one in the middle."""
+    parameters = {key: sample(choices) for key, choices in policy_module(name).PARAMETERS.items()}
+    names = (full_name(name, dict(zip(parameters, values, strict=True))) for values in product(*parameters.values()))
+    return sorted({found for found in names if found}, key=lambda found: (found.count("="), found))
 
 
-BUILT_IN = [spec for name in policy_names() for spec in combinations(name)]
+def sample(choices: object) -> list[str]:
+    """All choices, or a few of many."""
+    values: list[str] = list(choices)  # type: ignore[call-overload]
+    return values if not isinstance(choices, Whole) else list(dict.fromkeys([values[0], values[1], values[len(values) // 2]]))
+
+
+DEFAULTS = policy_names()
+"""Each policy as its bare name makes it."""
+EVERY = [spec for name in DEFAULTS for spec in combinations(name)]
+"""Each policy with every combination of its parameters. There are hundreds: they are run in the interpreter, which compiles nothing."""
+BUILT_IN = [spec for spec in EVERY if spec.count("=") <= 1]
+"""Each policy, and each of its parameters changed alone."""
 SPECS = [*BUILT_IN, PLAIN]
 
 
 def short(spec: str) -> str:
     """A policy's name in a test's id."""
     return "plain-first-fit" if spec == PLAIN else spec
-
-
-def declared(manager: FrameManager, n_frames: int) -> int:
-    """How many frames the policy says such a request takes up in some zone; 0 if it never gives so many."""
-    granted = interpreted(manager.policy.granted)
-    return max(int(granted(manager.area(zone), n_frames)) for zone in range(len(manager.zones)))

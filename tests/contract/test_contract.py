@@ -6,12 +6,12 @@ Hypothesis makes memories and operations; sets of frames (`contract.books`) say 
 from __future__ import annotations
 
 import pytest
-from contract.driver import Driver
-from contract.memories import MEMORIES, SEQUENCES, Memory, Operation
 from contract.specs import SPECS, short
 from hypothesis import given
 
 from kernel_sim import OutOfFrames
+from kernel_sim.study.contract.driver import Driver
+from kernel_sim.study.contract.memories import MEMORIES, SEQUENCES, Memory, Operation
 
 pytestmark = pytest.mark.parametrize("spec", SPECS, ids=short)
 

@@ -13,10 +13,11 @@ from copy import deepcopy
 from dataclasses import replace
 
 import pytest
-from contract.specs import SPECS, declared, short
+from contract.specs import SPECS, short
 
 from kernel_sim import BadFree, DoubleFree, FrameManager, InteriorFree, NotAllocated, OutOfFrames, OutOfRange, Reserved, Zone
 from kernel_sim.events import FREE, STATUS_NAMES
+from kernel_sim.study.contract.driver import declared
 
 LOW = Zone("Low", ((0x02, 0x28), (0x30, 0x50)), reserved=((0x40, 0x44),))
 HIGH = Zone("High", ((0x80, 0x90),))

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import astuple
 
-from contract.books import Books, Refusal
-from contract.memories import Memory, Operation, size_of
-from contract.rules import ModelledMemory
-from contract.specs import declared
-
-from kernel_sim import FrameManager, OutOfFrames
-from kernel_sim.errors import BadFree
+from kernel_sim.allocators.base import Policy
+from kernel_sim.compiled import interpreted
+from kernel_sim.errors import BadFree, OutOfFrames
 from kernel_sim.events import ALLOC, FREE, OK
+from kernel_sim.manager import FrameManager
+from kernel_sim.study.contract.books import Books, Refusal
+from kernel_sim.study.contract.memories import Memory, Operation, size_of
+from kernel_sim.study.contract.modelled import ModelledMemory
 
 OWNERS = 5
 
@@ -20,8 +20,8 @@ OWNERS = 5
 class Driver:
     """A manager, the books, and (where the policy has a written rule) the prediction of every placement."""
 
-    def __init__(self, spec: str, memory: Memory, rule: type | None = None) -> None:
-        self.manager = FrameManager(memory.zones, spec, in_use=memory.in_use)
+    def __init__(self, policy: str | type | Policy, memory: Memory, rule: type | None = None) -> None:
+        self.manager = FrameManager(memory.zones, policy, in_use=memory.in_use)
         self.books = Books(memory.zones, memory.in_use)
         self.predicted = ModelledMemory(rule, memory.zones, memory.free_runs) if rule else None
         self.counts = {"n_allocs": 0, "n_failed": 0, "n_frees": 0, "n_refused": 0, "requested": 0, "granted": 0}
@@ -126,3 +126,9 @@ def refused(wrong_free: Callable[[], None]) -> Refusal | None:
     except BadFree as error:
         return Refusal(type(error), error.pfn, error.event)
     return None
+
+
+def declared(manager: FrameManager, n_frames: int) -> int:
+    """How many frames the policy says such a request takes up in some zone; 0 if it never gives so many."""
+    granted = interpreted(manager.policy.granted)
+    return max(int(granted(manager.area(zone), n_frames)) for zone in range(len(manager.zones)))

@@ -1,0 +1,37 @@
+"""What the rules have in common."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+TOP = 10
+"""The largest order of Linux' buddies."""
+
+
+class Placement(Protocol):
+    """A policy's rule, for one zone. It counts what it examines, splits and merges."""
+
+    examined: int
+    splits: int
+    merges: int
+
+    def granted(self, n_frames: int) -> int: ...        # 0 for more than it ever gives
+    def alloc(self, n_frames: int) -> int | None: ...
+    def free(self, pfn: int, n_frames: int) -> None: ...
+
+
+class Tallies:
+    """Nothing counted yet."""
+
+    def __init__(self) -> None:
+        self.examined = self.splits = self.merges = 0
+
+
+def aligned_blocks(first: int, end: int) -> list[tuple[int, int]]:
+    """(pfn, order) of the largest aligned blocks of a range, lowest first."""
+    blocks = []
+    while first < end:
+        order = max(k for k in range(TOP + 1) if first % 2**k == 0 and first + 2**k <= end)
+        blocks.append((first, order))
+        first += 2**order
+    return blocks
