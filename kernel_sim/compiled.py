@@ -32,7 +32,7 @@ from weakref import WeakKeyDictionary
 import numba
 import numpy as np
 from llvmlite import ir
-from numba.core import cgutils
+from numba.core import cgutils, event
 from numba.extending import intrinsic
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -95,6 +95,26 @@ def bind(function: Callable[..., Any], name: str, **names: Any) -> Callable[...,
     clone.__qualname__ = source.__qualname__ + "_" + re.sub(r"\W", "_", name)
     clone.__module__ = source.__module__
     return clone
+
+
+class _FirstCompile(event.Listener):  # type: ignore[misc]
+    """Says once that something is being compiled which no folder had."""
+
+    def __init__(self, say: Callable[[], None]) -> None:
+        self.say: Callable[[], None] | None = say
+
+    def on_start(self, event: object) -> None:
+        if self.say:
+            self.say, say = None, self.say
+            say()
+
+    def on_end(self, event: object) -> None:
+        pass
+
+
+def before_compiling(say: Callable[[], None]) -> None:
+    """Call `say` when the compiler is started for the first time from now on: it takes a while, and what it made before is on the disk."""
+    event.register("numba:compile", _FirstCompile(say))
 
 
 class Callback:

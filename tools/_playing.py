@@ -32,6 +32,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print the report as JSON, and no map")
 
 
+def announce_compiling() -> None:
+    """One line on a terminal before the compiler is at work, for it keeps people waiting."""
+    from kernel_sim.compiled import before_compiling
+
+    if sys.stderr.isatty():
+        before_compiling(lambda: print("kernel-sim: compiling this policy, once (it may take half a minute)…", file=sys.stderr, flush=True))
+
+
 def check_arguments(args: argparse.Namespace) -> None:
     """What can be refused before any work is done."""
     if args.map:

@@ -27,6 +27,7 @@ def run(args: argparse.Namespace) -> int:
     from kernel_sim.study.replay import Replay
 
     _playing.check_arguments(args)
+    _playing.announce_compiling()
     trace = _playing.load_trace(args, args.trace)
     setting = _playing.settle_memory(args, trace)
     plan = slots.operations(trace, setting.start, setting.usable)

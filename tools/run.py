@@ -45,6 +45,7 @@ def run(args: argparse.Namespace) -> int:
     from kernel_sim.manager import FrameManager
 
     _playing.check_arguments(args)
+    _playing.announce_compiling()
     find_guest(args.guest)
     trace = _playing.load_trace(args, args.trace or "mixed") if args.trace or args.guest == "replay" else None
     setting = _playing.settle_memory(args, trace)
