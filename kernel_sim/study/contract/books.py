@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from kernel_sim.errors import BadFree, DoubleFree, InteriorFree, NotAllocated, OutOfRange, Reserved
+from kernel_sim.study.contract.laws import require
 from kernel_sim.zones import Range, Zone
 
 N_ORDERS = 11
@@ -63,11 +64,11 @@ class Books:
         return next(number for number, zone in enumerate(self.zones) if zone.first_pfn <= pfn < zone.end_pfn)
 
     def alloc(self, pfn: int, n_frames: int, granted: int, owner: int) -> None:
-        """Enter a placement. AssertionError unless its frames are free and of one zone, without a hole."""
+        """Enter a placement. BrokenLaw unless its frames are free and of one zone, without a hole."""
         frames = set(range(pfn, pfn + granted))
-        assert granted >= n_frames
-        assert frames <= self.free, f"{sorted(frames - self.free)} were not free"
-        assert self.zone_of(pfn) == self.zone_of(pfn + granted - 1), "an allocation across the edge of a zone"
+        require(granted >= n_frames, "enough", f"{granted} frames for {n_frames}")
+        require(frames <= self.free, "own frames", f"{sorted(frames - self.free)} were not free")
+        require(self.zone_of(pfn) == self.zone_of(pfn + granted - 1), "own frames", f"{granted} frames at {pfn} cross the edge of a zone")
         self.free -= frames
         self._hold(Allocation(pfn, pfn + n_frames, pfn + granted, owner))
         self.event.update(dict.fromkeys(frames, self.clock))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import astuple
 
 from kernel_sim.allocators.base import Policy
 from kernel_sim.compiled import interpreted
@@ -11,6 +10,7 @@ from kernel_sim.errors import BadFree, OutOfFrames
 from kernel_sim.events import ALLOC, FREE, OK
 from kernel_sim.manager import FrameManager
 from kernel_sim.study.contract.books import Books, Refusal
+from kernel_sim.study.contract.laws import held_to, require
 from kernel_sim.study.contract.memories import Memory, Operation, size_of
 from kernel_sim.study.contract.modelled import ModelledMemory
 
@@ -18,10 +18,15 @@ OWNERS = 5
 
 
 class Driver:
-    """A manager, the books, and (where the policy has a written rule) the prediction of every placement."""
+    """A manager, the books, and (where the policy has a written rule) the prediction of every placement.
+
+    Whatever does not fit is a `BrokenLaw`. `doing` says in words what was begun last, for people.
+    """
 
     def __init__(self, policy: str | type | Policy, memory: Memory, rule: type | None = None) -> None:
-        self.manager = FrameManager(memory.zones, policy, in_use=memory.in_use)
+        self.doing = "the beginning"
+        with held_to("no nonsense"):
+            self.manager = FrameManager(memory.zones, policy, in_use=memory.in_use)
         self.books = Books(memory.zones, memory.in_use)
         self.predicted = ModelledMemory(rule, memory.zones, memory.free_runs) if rule else None
         self.counts = {"n_allocs": 0, "n_failed": 0, "n_frees": 0, "n_refused": 0, "requested": 0, "granted": 0}
@@ -47,76 +52,108 @@ class Driver:
 
     def alloc(self, n_frames: int, owner: int) -> int | None:
         """Ask for frames; whatever comes must be legal, and where there is a rule, what the rule says."""
+        self.doing = f"alloc {n_frames}"
         self.books.clock += 1
         predicted = self.predicted.alloc(n_frames) if self.predicted else None
         try:
-            pfn = int(self.manager.alloc(n_frames, owner=owner))
+            with held_to("no nonsense"):
+                pfn = int(self.manager.alloc(n_frames, owner=owner))
         except OutOfFrames as failure:
-            assert predicted is None, f"{n_frames} frames are there, at {predicted}"
-            self.counts["n_failed"] += 1
+            self.doing += " -> none"
             self.check_failure(failure, n_frames)
+            require(predicted is None, "placement", f"{n_frames} frames are refused; the rule gives frame {predicted and predicted[0]}")
+            self.counts["n_failed"] += 1
             return None
-        granted = declared(self.manager, n_frames)
-        if self.predicted:
-            assert (pfn, granted) == predicted, f"{n_frames} frames"
+        self.doing += f" -> {pfn}"
+        granted = int(self.manager.events()[-1]["granted"])
+        require(granted == self.declared(pfn, n_frames), "enough", f"{granted} frames are granted for {n_frames}; the policy declares another number")
         self.check_zone(pfn, n_frames)
         self.books.alloc(pfn, n_frames, granted, owner)
+        self.check_rule(predicted, pfn, granted, n_frames)
         self.counts["n_allocs"] += 1
         self.counts["requested"] += n_frames
         self.counts["granted"] += granted
         self.check_event(ALLOC, pfn, n_frames, granted)
-        assert self.manager.owner_of(pfn) == self.manager.owner_of(pfn + n_frames - 1) == owner
+        require(self.manager.owner_of(pfn) == self.manager.owner_of(pfn + n_frames - 1) == owner, "figures", f"frame {pfn} is not owner {owner}'s")
         return pfn
+
+    def declared(self, pfn: int, n_frames: int) -> int:
+        """What the policy says that it takes for such a request, in the zone of a frame."""
+        zone = self.books.zone_of(pfn)
+        return int(interpreted(self.manager.policy.granted)(self.manager.area(zone), n_frames))
+
+    def check_rule(self, predicted: tuple[int, int] | None, pfn: int, granted: int, n_frames: int) -> None:
+        """Where there is a rule, it was kept."""
+        if self.predicted:
+            expected = f"frame {predicted[0]}, {predicted[1]} frames" if predicted else "none"
+            require((pfn, granted) == predicted, "placement", f"{n_frames} frames are placed at {pfn} ({granted} granted); the rule says {expected}")
 
     def check_failure(self, failure: OutOfFrames, n_frames: int) -> None:
         """The reason is the true one. A single frame is refused only when there is none."""
+        law = "no refusal without a reason"
         runs = self.books.free_runs()
         n_free = sum(end - first for first, end in runs)
-        assert (failure.n_frames, failure.n_free) == (n_frames, n_free)
-        assert failure.largest_free_run == max((end - first for first, end in runs), default=0)
-        assert failure.reason == ("limit" if not declared(self.manager, n_frames) else "empty" if n_free < n_frames else "scattered")
-        assert n_frames > 1 or n_free == 0
+        require(n_frames > 1 or n_free == 0, law, f"a frame is refused while {n_free} are free")
+        require((failure.n_frames, failure.n_free) == (n_frames, n_free), law, f"{failure.n_free} free, it says; there are {n_free}")
+        require(failure.largest_free_run == max((end - first for first, end in runs), default=0), law, "the longest free run is not the one it names")
+        reason = "limit" if not declared(self.manager, n_frames) else "empty" if n_free < n_frames else "scattered"
+        require(failure.reason == reason, law, f"the reason is {reason}, not {failure.reason}")
         event = self.manager.events()[-1]
-        assert (event["kind"], event["pfn"], event["n_frames"], event["granted"]) == (ALLOC, -1, n_frames, 0)
+        told = (event["kind"], event["pfn"], event["n_frames"], event["granted"])
+        require(told == (ALLOC, -1, n_frames, 0), "figures", f"the event of the failure tells {told}")
 
     def check_zone(self, pfn: int, n_frames: int) -> None:
         """A single frame comes from the highest zone that has one."""
-        if n_frames == 1:
-            assert self.books.zone_of(pfn) == self.books.zone_of(max(self.books.free))
+        if n_frames == 1 and pfn in self.books.free:
+            require(self.books.zone_of(pfn) == self.books.zone_of(max(self.books.free)), "highest zone", f"frame {pfn} is not of it")
 
     def free(self, pfn: int, n_frames: int | None) -> None:
         """Give frames back, rightly or wrongly."""
+        self.doing = f"free {pfn}" if n_frames is None else f"free {n_frames} at {pfn}"
         self.books.clock += 1
         refusal = self.books.refusal(pfn, n_frames)
         if refusal:
             self.counts["n_refused"] += 1
-            assert refused(lambda: self.manager.free(pfn, n_frames)) == refusal
+            told = refused(lambda: self.manager.free(pfn, n_frames))
+            require(told == refusal, "wrong frees", f"{self.doing} is answered with {told}, not {refusal}")
+            self.doing += f" -> refused, {refusal.error.__name__}"
             return
-        self.manager.free(pfn, n_frames)
+        with held_to("no nonsense"):
+            self.manager.free(pfn, n_frames)
         first, end = self.books.vacate(pfn, n_frames)
         if self.predicted:
             self.predicted.free(first, end)
         self.counts["n_frees"] += 1
         self.check_event(FREE, pfn, n_frames or 0, end - first)
-        assert self.manager.owner_of(pfn) is None
+        require(self.manager.owner_of(pfn) is None, "figures", f"frame {pfn} is free and has an owner")
 
     def check_event(self, kind: int, pfn: int, n_frames: int, granted: int) -> None:
         """The latest event tells what has just been done."""
         event = self.manager.events()[-1]
-        assert tuple(event[name].item() for name in ("number", "kind", "status", "pfn", "n_frames", "granted")) == (
-            self.books.clock, kind, OK, pfn, n_frames, granted)
+        told = tuple(event[name].item() for name in ("number", "kind", "status", "pfn", "n_frames", "granted"))
+        require(told == (self.books.clock, kind, OK, pfn, n_frames, granted), "figures", f"the latest event is {told}")
 
     def compare(self) -> None:
         """The audit, and every figure that the manager gives, against the books."""
-        self.manager.check()
+        with held_to("audit"):
+            self.manager.check()
         stats = self.manager.stats()
-        assert self.manager.free_runs() == self.books.free_runs()
-        assert self.manager.buddyinfo() == self.books.buddyinfo()
-        assert {name: getattr(stats, name) for name in self.counts} == self.counts
-        assert (stats.n_frames, stats.n_free, stats.n_used) == (len(self.books.exists), len(self.books.free), len(self.books.holder))
+        require(self.manager.free_runs() == self.books.free_runs(), "figures", "free runs")
+        require(self.manager.buddyinfo() == self.books.buddyinfo(), "figures", "blocks by order")
+        require({name: getattr(stats, name) for name in self.counts} == self.counts, "figures", f"{stats}")
+        counted = (stats.n_frames, stats.n_free, stats.n_used)
+        require(counted == (len(self.books.exists), len(self.books.free), len(self.books.holder)), "figures", f"{stats}")
         if self.predicted:
-            tallies = (stats.examined, stats.splits, stats.merges)
-            assert tallies[:1] == self.predicted.tallies()[:1] if self.manager.policy.plain else tallies == self.predicted.tallies(), astuple(stats)
+            self.check_effort((stats.examined, stats.splits, stats.merges))
+
+    def check_effort(self, counted: tuple[int, int, int]) -> None:
+        """A plain policy counts its steps in one number, if at all."""
+        assert self.predicted is not None
+        expected = self.predicted.tallies()
+        if self.manager.policy.plain:
+            require(counted[0] in (0, expected[0]), "effort", f"{counted[0]} steps; the rule examines {expected[0]} holes")
+        else:
+            require(counted == expected, "effort", f"{counted} holes examined, splits and merges; the rule says {expected}")
 
 
 def refused(wrong_free: Callable[[], None]) -> Refusal | None:
