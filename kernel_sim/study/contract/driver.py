@@ -20,11 +20,12 @@ OWNERS = 5
 class Driver:
     """A manager, the books, and (where the policy has a written rule) the prediction of every placement.
 
-    Whatever does not fit is a `BrokenLaw`. `doing` says in words what was begun last, for people.
+    Whatever does not fit is a `BrokenLaw`. `doing` says in words what was begun last; `watch` is told of every operation that is over.
     """
 
-    def __init__(self, policy: str | type | Policy, memory: Memory, rule: type | None = None) -> None:
-        self.doing = "the beginning"
+    def __init__(self, policy: str | type | Policy, memory: Memory, rule: type | None = None, watch: Callable[[Driver], None] | None = None) -> None:
+        self.doing = "at the start"
+        self.watch = watch
         with held_to("no nonsense"):
             self.manager = FrameManager(memory.zones, policy, in_use=memory.in_use)
         self.books = Books(memory.zones, memory.in_use)
@@ -50,9 +51,15 @@ class Driver:
         else:
             self.free(operation.a % (self.manager.n_table_frames + 6) - 3, operation.b % 6 or None)
 
+    def begin(self, doing: str) -> None:
+        """What was begun before is over, and stands in the books."""
+        if self.watch:
+            self.watch(self)
+        self.doing = doing
+
     def alloc(self, n_frames: int, owner: int) -> int | None:
         """Ask for frames; whatever comes must be legal, and where there is a rule, what the rule says."""
-        self.doing = f"alloc {n_frames}"
+        self.begin(f"alloc {n_frames}")
         self.books.clock += 1
         predicted = self.predicted.alloc(n_frames) if self.predicted else None
         try:
@@ -109,7 +116,7 @@ class Driver:
 
     def free(self, pfn: int, n_frames: int | None) -> None:
         """Give frames back, rightly or wrongly."""
-        self.doing = f"free {pfn}" if n_frames is None else f"free {n_frames} at {pfn}"
+        self.begin(f"free {pfn}" if n_frames is None else f"free {n_frames} at {pfn}")
         self.books.clock += 1
         refusal = self.books.refusal(pfn, n_frames)
         if refusal:

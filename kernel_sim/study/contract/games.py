@@ -31,7 +31,7 @@ def nothing_lost(driver: Driver, operations: list[Operation]) -> None:
     driver.compare()
     require(driver.books.free == driver.books.exists - driver.books.reserved, "nothing lost")
     manager, n_frames = driver.manager, len(driver.books.free)
-    driver.doing = f"alloc 1, {n_frames} times"
+    driver.begin(f"alloc 1, {n_frames} times")
     given_out = [single_frame(driver) for _ in range(n_frames)]
     require(set(given_out) == driver.books.free, "nothing lost")
     with held_to("audit"):
@@ -42,7 +42,7 @@ def nothing_lost(driver: Driver, operations: list[Operation]) -> None:
         require("0 free" in str(failure), "no refusal without a reason", str(failure))
     else:
         require(False, "own frames", "a frame is given out when none is left")
-    driver.doing = f"free 1, {n_frames} times"
+    driver.begin(f"free 1, {n_frames} times")
     for pfn in given_out:
         with held_to("no nonsense"):
             manager.free(pfn)
