@@ -104,8 +104,8 @@ class _FirstCompile(event.Listener):  # type: ignore[misc]
         self.say: Callable[[], None] | None = say
 
     def on_start(self, event: object) -> None:
-        if self.say:
-            self.say, say = None, self.say
+        say, self.say = self.say, None
+        if say:
             say()
 
     def on_end(self, event: object) -> None:
