@@ -7,14 +7,19 @@
     │   ├── NotAllocated       the frames were never allocated, or are not all of one allocation
     │   ├── InteriorFree       the frame lies inside an allocation that starts elsewhere
     │   ├── OutOfRange         there is no such frame
-    │   └── Reserved           the frame is set aside and was never for hire
+    │   ├── Reserved           the frame is set aside and was never for hire
+    │   ├── Misaligned         the address lies in a slab, and no object begins there
+    │   └── Foreign            the object is of another cache
+    ├── HeapFull             ordinary: the heap could not grow, or its policy never gives so much at once
     ├── NoSuchSegment        a segment id that names no live segment
+    ├── CacheInUse           a cache with live objects cannot be destroyed
     ├── GuestFault           the guest's mistake, with the instruction that made it
     ├── BadInput             a file's or an argument's mistake: one line, exit status 2
     │   └── BadPolicy          a policy that does not load or returns nonsense
     └── BrokenInvariant      ours: the books disagree, and nothing after this can be trusted
 
-Errors carry facts: the frame, its number in hexadecimal, and the event that put it into the state it is in.
+Errors carry facts: the frame, its number in hexadecimal, and the event that put it into the state it is in. Heaps and slabs are asked by
+address: there the message names the address, ``pfn`` is the frame that holds it, and ``address`` the address itself.
 """
 
 from __future__ import annotations
@@ -41,12 +46,17 @@ class OutOfFrames(SimError):
 
 
 class BadFree(SimError):
-    """A free that was refused and changed nothing. ``pfn`` is the frame, ``event`` the earlier event, or 0 for none."""
+    """A free that was refused and changed nothing.
 
-    def __init__(self, message: str, *, pfn: int, event: int = 0) -> None:
+    ``pfn`` is the frame, -1 for an address that lies in none; ``event`` the earlier event, or 0 for none; ``address`` what was freed, in bytes,
+    where frees are by address.
+    """
+
+    def __init__(self, message: str, *, pfn: int, event: int = 0, address: int | None = None) -> None:
         super().__init__(message)
         self.pfn = pfn
         self.event = event
+        self.address = address
 
 
 class DoubleFree(BadFree):
@@ -67,6 +77,31 @@ class OutOfRange(BadFree):
 
 class Reserved(BadFree):
     """The frame is reserved: it exists, and was never given out."""
+
+
+class Misaligned(BadFree):
+    """The address lies in a slab, but no object begins there."""
+
+
+class Foreign(BadFree):
+    """The address is an object of another cache than the one it was given back to."""
+
+
+class HeapFull(SimError):
+    """A heap could not serve a request: ``size_bytes`` were asked for, of a heap that has ``heap_bytes``."""
+
+    def __init__(self, message: str, *, size_bytes: int, heap_bytes: int) -> None:
+        super().__init__(message)
+        self.size_bytes = size_bytes
+        self.heap_bytes = heap_bytes
+
+
+class CacheInUse(SimError):
+    """A cache was to be destroyed while ``n_live`` of its objects are live."""
+
+    def __init__(self, message: str, *, n_live: int) -> None:
+        super().__init__(message)
+        self.n_live = n_live
 
 
 class NoSuchSegment(SimError):

@@ -20,7 +20,7 @@ FLOORS = (
     ("errors", "units", "compiled"),
     ("events", "frames", "zones", "fragmentation"),
     ("allocators",),
-    ("ledger", "audit", "manager", "segments", "operations"),
+    ("ledger", "audit", "manager", "granules", "segments", "operations", "heap", "heap_stats", "slab"),
     ("machine", "study"),
     ("tools", "firmware", "bench", "data"),
 )

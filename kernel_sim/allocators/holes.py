@@ -177,6 +177,43 @@ def alloc(area: HoleArea, request: Request) -> int:
 
 
 @compiled
+def hole_around(area: HoleArea, pfn: int, end: int) -> int:
+    """The hole in which a range lies, or NIL: at once for either end of a hole, by a walk for its middle."""
+    if frame(area.frames, pfn)["order"] & FIRST:
+        hole = int64(pfn)
+    elif frame(area.frames, end - 1)["order"] & LAST:
+        hole = int64(end - 1) if frame(area.frames, end - 1)["order"] & FIRST else int64(frame(area.frames, end - 1)["prev"])
+    else:
+        hole = lowest(area)
+        while hole != NIL and not hole < pfn < hole + length(area, hole):
+            hole = behind(area, hole)
+    if hole == NIL or pfn < hole or end > hole + length(area, hole):
+        return int64(NIL)
+    return hole
+
+
+@compiled
+def take(area: HoleArea, pfn: int, n_frames: int) -> bool:
+    """Give up just these frames, if they lie in one hole; what is left of it on either side keeps its place in the list."""
+    end = pfn + n_frames
+    hole = hole_around(area, pfn, end)
+    if hole == NIL:
+        return False
+    had = length(area, hole)
+    before, after = int64(frame(area.frames, hole)["prev"]), int64(frame(area.frames, hole)["next"])
+    untag(area, hole, had)
+    unlink(area, hole)
+    if hole < pfn:
+        link(area, before, hole, after)
+        tag(area, hole, pfn - hole)
+        before = hole
+    if end < hole + had:
+        link(area, before, end, after)
+        tag(area, end, hole + had - end)
+    return True
+
+
+@compiled
 def granted(area: HoleArea, n_frames: int) -> int:
     """Exactly what was asked for."""
     return n_frames if n_frames <= area.end - area.first else int64(0)
@@ -221,4 +258,4 @@ def check(area: Any) -> None:
 def fit(name: str, choose: Callable[..., Any]) -> Policy:
     """The policy that is made of one decision."""
     return Policy(name, open_area=open_area, setup=setup, alloc=compiled(bind(alloc, name, choose=choose)), free=free,
-                  granted=granted, n_words=n_words, blocks=holes, check=check)
+                  granted=granted, n_words=n_words, blocks=holes, check=check, take=take)
