@@ -32,7 +32,7 @@ class GrowingManager(FrameManager):
 
     def __init__(self, n_frames: int, limit: int, policy: str | type | Policy = "first-fit") -> None:
         if not 1 <= n_frames <= limit <= MAX_FRAMES:
-            raise BadInput(f"a memory that grows has between 1 and {MAX_FRAMES} frames at most, and begins with some of them, not {n_frames} of {limit}")
+            raise BadInput(f"a memory that grows has at most {MAX_FRAMES} frames, and begins with 1 or more of them, not with {n_frames} of {limit}")
         self.limit = limit
         super().__init__((Zone("Memory", ((0, limit),)),), policy)
         self._whole = self.table
@@ -73,11 +73,11 @@ class GrowingManager(FrameManager):
     def grow(self, n_frames: int, into: int = 0) -> None:
         """Move the break up. The first `into` of the new frames go to the allocation that ends there, padding included; the rest is freed.
 
-        BadInput beyond the limit.
+        ValueError beyond the limit.
         """
         first = self.end
         if first + n_frames > self.limit:
-            raise BadInput(f"the memory can grow to {self.limit} frames, not to {first + n_frames}")
+            raise ValueError(f"the memory can grow to {self.limit} frames, not to {first + n_frames}")
         mark(self._whole, first, first + n_frames, HEAD)
         self._move_break(first + n_frames)
         if into:

@@ -22,12 +22,12 @@ from dataclasses import dataclass
 
 from kernel_sim.allocators.base import Policy
 from kernel_sim.allocators.plain import load_policy
+from kernel_sim.arena import Arena
 from kernel_sim.errors import BadFree, BadInput, BrokenInvariant, DoubleFree, HeapFull, InteriorFree, NotAllocated, OutOfFrames, OutOfRange
 from kernel_sim.frames import FREE
-from kernel_sim.granules import GrowingManager
 from kernel_sim.heap_stats import HeapCounts, HeapStats
 from kernel_sim.manager import FrameManager
-from kernel_sim.units import FRAME_BYTES, MAX_FRAMES, Pfn
+from kernel_sim.units import FRAME_BYTES
 
 DEFAULT_BASE = 0x1000_0000
 DEFAULT_FRAMES = 1 << 18
@@ -56,17 +56,17 @@ class Heap:
     def __init__(self, policy: str | type | Policy = "first-fit", frames: FrameManager | None = None, *, header: int = 8, alignment: int = 16,
                  split: int = 32, trim: int | None = 128 << 10, growth: int = 1, base: int = DEFAULT_BASE, owner: int = 0) -> None:
         _check(header, alignment, split, trim, growth, base)
-        self.header, self.alignment, self.split, self.trim, self.growth, self.base, self.owner = header, alignment, split, trim, growth, base, owner
-        self.frames = frames or FrameManager(DEFAULT_FRAMES, load_policy("page-stack", uncompiled=True))
-        self.pages: list[Pfn] = []              # the frame behind each page of the heap
-        self._pad = -header % alignment
+        self.header, self.alignment, self.split, self.trim, self.growth = header, alignment, split, trim, growth
+        frames = frames or FrameManager(DEFAULT_FRAMES, load_policy("page-stack", uncompiled=True))
         self._blocks: dict[int, Block] = {}     # by the address of the payload
         self._freed: dict[int, int] = {}        # address -> the operation that freed it last
         self._n_operations = 0
         self._counts = HeapCounts()
-        self._get_frames(max(growth, self._frames_for(1)), 0)
-        most = min(sum(zone.n_frames for zone in self.frames.zones), MAX_FRAMES * alignment // FRAME_BYTES)
-        self.granules = GrowingManager(self._granules_in(len(self.pages)), self._granules_in(most), policy)
+        try:
+            self.arena = Arena(policy, frames, growth, base, -header % alignment, alignment, owner)
+        except OutOfFrames as error:
+            raise HeapFull(f"HeapFull: there are no frames for a heap: {error}", size_bytes=0, heap_bytes=0) from None
+        self.granules = self.arena.granules
 
     # -- bytes ------------------------------------------------------------------------------------------------------------------------
 
@@ -89,7 +89,7 @@ class Heap:
         self._counts.n_frees += 1
 
     def realloc(self, address: int | None, size: int) -> int | None:
-        """Make a block larger or smaller, where it lies if that can be: its address then. Of None it makes an `alloc`; with size 0 a `free`, and None.
+        """Make a block larger or smaller, where it lies if that can be: its address then. Of None it is an `alloc`; with size 0 a `free`, and None.
 
         HeapFull, and the block is as it was, when there is no room; BadFree for an address that is no block's.
         """
@@ -119,12 +119,7 @@ class Heap:
     @property
     def heap_bytes(self) -> int:
         """The size of the heap now: whole frames."""
-        return len(self.pages) * FRAME_BYTES
-
-    @property
-    def end(self) -> int:
-        """The break: the first address behind the heap."""
-        return self.base + self.heap_bytes
+        return self.arena.size_bytes
 
     @property
     def can_take(self) -> bool:
@@ -141,26 +136,26 @@ class Heap:
 
     def physical(self, address: int) -> int:
         """The physical address behind a virtual one. OutOfRange outside the heap."""
-        if not self.base <= address < self.end:
+        if not self.arena.base <= address < self.arena.end:
             raise self._refusal(address)
-        page, offset = divmod(address - self.base, FRAME_BYTES)
-        return self.pages[page] * FRAME_BYTES + offset
+        page, offset = divmod(address - self.arena.base, FRAME_BYTES)
+        return self.arena.pages[page] * FRAME_BYTES + offset
 
     def stats(self) -> HeapStats:
         """Bytes and operations so far."""
         of_granules = self.granules.stats()
-        return HeapStats(**vars(self._counts), heap_bytes=self.heap_bytes, free_bytes=of_granules.n_free * self.alignment,
-                         largest_free_bytes=self.granules.largest_free_run() * self.alignment, examined=of_granules.examined,
-                         splits=of_granules.splits, merges=of_granules.merges)
+        return HeapStats(**vars(self._counts), heap_bytes=self.heap_bytes, peak_heap_bytes=self.arena.peak_bytes,
+                         free_bytes=of_granules.n_free * self.alignment, largest_free_bytes=self.granules.largest_free_run() * self.alignment,
+                         examined=of_granules.examined, splits=of_granules.splits, merges=of_granules.merges)
 
     def check(self) -> None:
         """The whole audit: of the granules, the frames below, and the blocks between them. BrokenInvariant names what does not fit."""
         self.granules.check()
-        self.frames.check()
+        self.arena.frames.check()
         covered, end = 0, 0
         for address, block in sorted(self._blocks.items()):
             too_small = not block.asked <= block.granted or block.granted * self.alignment < self.header + block.size
-            if block.first < end or address != self._address_of(block.first) or too_small:
+            if block.first < end or address != self.arena.address_of(block.first) + self.header or too_small:
                 raise BrokenInvariant(f"the block at {address:#x} overlaps the one before it, or is too small for its {block.size} bytes")
             end = block.first + block.granted
             covered += block.granted
@@ -170,8 +165,8 @@ class Heap:
                                   f"{counts.granted_bytes} bytes by the heap's")
         if counts.payload_bytes != sum(block.size for block in self._blocks.values()):
             raise BrokenInvariant("the heap's count of live payload is not that of its blocks")
-        if self.granules.end != self._granules_in(len(self.pages)):
-            raise BrokenInvariant(f"{len(self.pages)} frames do not hold {self.granules.end} granules")
+        if self.granules.end != self.arena.granules_in(len(self.arena.pages)):
+            raise BrokenInvariant(f"{len(self.arena.pages)} frames do not hold {self.granules.end} granules")
 
     # -- blocks -----------------------------------------------------------------------------------------------------------------------
 
@@ -183,7 +178,7 @@ class Heap:
         self._count_granted(granted)
         if granted == n:
             self._keep_splinter(block)
-        address = self._address_of(first)
+        address = self.arena.address_of(first) + self.header
         self._blocks[address] = block
         self._freed.pop(address, None)
         self._count_payload(size)
@@ -275,60 +270,21 @@ class Heap:
         counts.payload_bytes += more
         counts.peak_payload_bytes = max(counts.peak_payload_bytes, counts.payload_bytes)
 
-    # -- granules and frames ----------------------------------------------------------------------------------------------------------
-
     def _granules_for(self, size: int) -> int:
         """How many a block takes."""
         return max(-(-(self.header + size) // self.alignment), 1)
 
-    def _granules_in(self, n_frames: int) -> int:
-        """How many lie wholly in the heap's first frames."""
-        return (n_frames * FRAME_BYTES - self._pad) // self.alignment
-
-    def _frames_for(self, n_granules: int) -> int:
-        """The fewest frames that hold so many granules."""
-        return -(-(self._pad + n_granules * self.alignment) // FRAME_BYTES)
-
-    def _address_of(self, granule: int) -> int:
-        """The address of the payload of a block that begins there."""
-        return self.base + self._pad + granule * self.alignment + self.header
-
     def _grow(self, n_granules: int, size: int, into: int = 0) -> None:
         """Move the break up by at least so many granules, of which the block at the top gets `into`."""
-        n_frames = max(self.growth, self._frames_for(self.granules.end + n_granules) - len(self.pages))
-        if self._granules_in(len(self.pages) + n_frames) > self.granules.limit:
-            raise self._full(size, f"a heap of these frames ends at {self.granules.limit * self.alignment} bytes")
-        self._get_frames(n_frames, size)
-        self.granules.grow(self._granules_in(len(self.pages)) - self.granules.end, into)
-        self._counts.n_grows += 1
-
-    def _get_frames(self, n_frames: int, size: int) -> None:
-        """So many frames more, or none: one at a time, for virtual addresses do not care where they lie."""
-        before = len(self.pages)
         try:
-            for _ in range(n_frames):
-                self.pages.append(self.frames.alloc(1, self.owner))
+            self.arena.grow(n_granules, self.growth, into)
         except OutOfFrames as error:
-            self._drop_frames(before)
             raise self._full(size, str(error)) from None
-        self._counts.peak_heap_bytes = max(self._counts.peak_heap_bytes, self.heap_bytes)
-
-    def _drop_frames(self, n_kept: int) -> None:
-        """Give back the frames at the top, the last first."""
-        while len(self.pages) > n_kept:
-            self.frames.free(self.pages.pop())
+        self._counts.n_grows += 1
 
     def _trim(self) -> None:
         """Move the break down if enough is free below it."""
-        if self.trim is None or not self.can_take:
-            return
-        n_top = self.granules.free_at_top()
-        if not n_top or n_top * self.alignment < self.trim:
-            return
-        n_kept = max(self._frames_for(self.granules.end - n_top), self._frames_for(1))
-        n_granules = self.granules.end - self._granules_in(n_kept)
-        if n_granules and self.granules.shrink(n_granules):
-            self._drop_frames(n_kept)
+        if self.trim is not None and self.can_take and self.arena.trim(self.trim):
             self._counts.n_shrinks += 1
 
     # -- refusals ---------------------------------------------------------------------------------------------------------------------
@@ -345,10 +301,10 @@ class Heap:
 
     def _refusal(self, address: int) -> BadFree:
         """Why nothing can be done with an address that is no live block's."""
-        if not self.base <= address < self.end:
-            return OutOfRange(f"OutOfRange: address {address:#x} lies outside the heap, {self.base:#x} to {self.end:#x}", pfn=-1, address=address)
-        pfn = self.pages[(address - self.base) // FRAME_BYTES]
-        granule = (address - self.base - self._pad) // self.alignment
+        base, end = self.arena.base, self.arena.end
+        if not base <= address < end:
+            return OutOfRange(f"OutOfRange: address {address:#x} lies outside the heap, {base:#x} to {end:#x}", pfn=-1, address=address)
+        pfn, granule = self.arena.pages[(address - base) // FRAME_BYTES], self.arena.granule_at(address)
         if 0 <= granule < self.granules.end and self.granules.table.frames[granule]["state"] != FREE:
             first, block = next((at, block) for at, block in self._blocks.items() if block.first <= granule < block.first + block.granted)
             return InteriorFree(f"InteriorFree: address {address:#x} lies inside the block at {first:#x}, of {block.size} bytes", pfn=pfn,

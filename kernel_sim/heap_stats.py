@@ -20,7 +20,6 @@ class HeapCounts:
     payload_bytes: int = 0      # live now
     granted_bytes: int = 0      # the live blocks: headers, payloads and what rounding and splitting left with them
     peak_payload_bytes: int = 0
-    peak_heap_bytes: int = 0
 
 
 @dataclass
@@ -28,6 +27,7 @@ class HeapStats(HeapCounts):
     """That, and how things stand. Bytes, but for the policy's effort."""
 
     heap_bytes: int = 0         # the frames it has
+    peak_heap_bytes: int = 0    # the most that it had
     free_bytes: int = 0         # in free granules
     largest_free_bytes: int = 0     # the longest run of them
     examined: int = 0           # holes or blocks that the policy looked at

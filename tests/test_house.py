@@ -20,7 +20,8 @@ FLOORS = (
     ("errors", "units", "compiled"),
     ("events", "frames", "zones", "fragmentation"),
     ("allocators",),
-    ("ledger", "audit", "manager", "granules", "segments", "operations", "heap", "heap_stats", "slab"),
+    ("ledger", "audit", "manager", "granules", "segments", "operations", "arena", "heap", "heap_stats", "slab",
+     "slab_layout"),
     ("machine", "study"),
     ("tools", "firmware", "bench", "data"),
 )

@@ -26,7 +26,7 @@ _DROPPED = {"frees_unknown": "frees of what was never seen allocated", "failed_i
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
-    parser.add_argument("log", metavar="LOG", nargs="?", default="cc1", help="what to replay (default: cc1, gcc's compiler at work, which is bundled)")
+    parser.add_argument("log", metavar="LOG", nargs="?", default="cc1", help="what to replay (default: the bundled cc1, gcc's compiler at work)")
     parser.add_argument("--policy", action="append", metavar="POLICY", dest="policies",
                         help="who places what (see `kernel-sim policies`); several times, to compare (default: first-fit)")
     parser.add_argument("--memory", default="1G", metavar="SIZE", help="the memory that the heap's frames come from (default: 1G)")

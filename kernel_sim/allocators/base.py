@@ -79,7 +79,7 @@ class Policy:
     check: Callable[[Any], None]                        # (area) -> BrokenInvariant where its own structure is not as it should be
     plain: Callable[[Any], Any] | None = None           # (zone) -> a policy in plain Python; then the functions above are not used
     uncompiled: bool = False                            # run in the interpreter what could be compiled: no wait for the compiler, and slower
-    take: Callable[..., Any] | None = None              # optional: (area, pfn, n_frames) -> whether it gave up just these free frames
+    take: Callable[..., Any] | None = None              # optional: (area, pfn, n_frames) -> whether it gave up these, an end of a hole
 
     @property
     def in_interpreter(self) -> bool:

@@ -177,39 +177,23 @@ def alloc(area: HoleArea, request: Request) -> int:
 
 
 @compiled
-def hole_around(area: HoleArea, pfn: int, end: int) -> int:
-    """The hole in which a range lies, or NIL: at once for either end of a hole, by a walk for its middle."""
-    if frame(area.frames, pfn)["order"] & FIRST:
-        hole = int64(pfn)
-    elif frame(area.frames, end - 1)["order"] & LAST:
-        hole = int64(end - 1) if frame(area.frames, end - 1)["order"] & FIRST else int64(frame(area.frames, end - 1)["prev"])
-    else:
-        hole = lowest(area)
-        while hole != NIL and not hole < pfn < hole + length(area, hole):
-            hole = behind(area, hole)
-    if hole == NIL or pfn < hole or end > hole + length(area, hole):
-        return int64(NIL)
-    return hole
-
-
-@compiled
 def take(area: HoleArea, pfn: int, n_frames: int) -> bool:
-    """Give up just these frames, if they lie in one hole; what is left of it on either side keeps its place in the list."""
+    """Give up just these frames, the first or the last of a hole, and say whether they were; what is left of it keeps its place in the list."""
     end = pfn + n_frames
-    hole = hole_around(area, pfn, end)
-    if hole == NIL:
+    hole = int64(pfn)
+    if frame(area.frames, pfn)["order"] & FIRST == 0:
+        if frame(area.frames, end - 1)["order"] & LAST == 0 or frame(area.frames, end - 1)["order"] & FIRST:
+            return False
+        hole = int64(frame(area.frames, end - 1)["prev"])
+    n_left = length(area, hole) - n_frames
+    if pfn < hole or n_left < 0:
         return False
-    had = length(area, hole)
-    before, after = int64(frame(area.frames, hole)["prev"]), int64(frame(area.frames, hole)["next"])
-    untag(area, hole, had)
-    unlink(area, hole)
-    if hole < pfn:
-        link(area, before, hole, after)
-        tag(area, hole, pfn - hole)
-        before = hole
-    if end < hole + had:
-        link(area, before, end, after)
-        tag(area, end, hole + had - end)
+    if hole == pfn:
+        carve(area, hole, n_frames)
+    else:
+        area.tally[SPLITS] += 1
+        untag(area, hole, n_left + n_frames)
+        tag(area, hole, n_left)
     return True
 
 

@@ -37,7 +37,7 @@ class HeapReplay:
     @property
     def placements_sha256(self) -> str:
         """SHA-256 over the placements, less the heap's base, each as a little-endian signed 64-bit integer."""
-        offsets = (address - self.heap.base if address >= 0 else -1 for address in self.placements)
+        offsets = (address - self.heap.arena.base if address >= 0 else -1 for address in self.placements)
         return hashlib.sha256(b"".join(offset.to_bytes(8, "little", signed=True) for offset in offsets)).hexdigest()
 
     def report(self) -> dict[str, Any]:
