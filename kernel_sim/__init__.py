@@ -25,9 +25,13 @@ if TYPE_CHECKING:
         BadInput,
         BadPolicy,
         BrokenInvariant,
+        CacheInUse,
         DoubleFree,
+        Foreign,
         GuestFault,
+        HeapFull,
         InteriorFree,
+        Misaligned,
         NoSuchSegment,
         NotAllocated,
         OutOfFrames,
@@ -35,23 +39,26 @@ if TYPE_CHECKING:
         Reserved,
         SimError,
     )
+    from kernel_sim.heap import Heap
     from kernel_sim.machine.machine import Machine
     from kernel_sim.manager import FrameManager
     from kernel_sim.segments import SegmentTable
+    from kernel_sim.slab import SlabAllocator
     from kernel_sim.study.replay import replay
     from kernel_sim.study.trace import Trace
     from kernel_sim.zones import Zone
 
 _HOME = {
     "FrameManager": "manager", "Zone": "zones", "Machine": "machine.machine", "SegmentTable": "segments", "Trace": "study.trace",
-    "replay": "study.replay", "load_policy": "allocators.plain",
+    "replay": "study.replay", "load_policy": "allocators.plain", "Heap": "heap", "SlabAllocator": "slab",
 }
 _ERRORS = ("SimError", "OutOfFrames", "BadFree", "DoubleFree", "NotAllocated", "InteriorFree", "OutOfRange", "Reserved", "NoSuchSegment",
-           "GuestFault", "BadInput", "BadPolicy", "BrokenInvariant")
+           "Misaligned", "Foreign", "HeapFull", "CacheInUse", "GuestFault", "BadInput", "BadPolicy", "BrokenInvariant")
 
 __all__ = [
-    "BadFree", "BadInput", "BadPolicy", "BrokenInvariant", "DoubleFree", "FrameManager", "GuestFault", "InteriorFree", "Machine", "NoSuchSegment",
-    "NotAllocated", "OutOfFrames", "OutOfRange", "Reserved", "SegmentTable", "SimError", "Trace", "Zone", "load_policy", "replay",
+    "BadFree", "BadInput", "BadPolicy", "BrokenInvariant", "CacheInUse", "DoubleFree", "Foreign", "FrameManager", "GuestFault", "Heap", "HeapFull",
+    "InteriorFree", "Machine", "Misaligned", "NoSuchSegment", "NotAllocated", "OutOfFrames", "OutOfRange", "Reserved", "SegmentTable", "SimError",
+    "SlabAllocator", "Trace", "Zone", "load_policy", "replay",
 ]
 
 

@@ -186,6 +186,8 @@ class Heap:
 
     def _place_higher(self, n: int, size: int) -> tuple[int, int]:
         """Grow, and try again: by what is missing at the top; by all of it, for a policy that does not coalesce; once more, for one that aligns."""
+        if n > self.granules.limit:
+            raise self._full(size, f"its frames hold no more than {self.granules.limit * self.alignment} bytes")
         granted = self.granules.granted(n)
         if granted == 0:
             raise self._full(size, f"{self.granules.policy.name} never gives so many at once here")

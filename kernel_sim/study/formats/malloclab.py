@@ -1,12 +1,12 @@
-"""The traces of the malloc lab of CS:APP (``short1-bal.rep``, ``amptjp-bal.rep``): a header of four numbers, then one request a line.
+"""The traces of the malloc lab of CS:APP (``*.rep``): a header of four numbers, then one request a line.
 
-    20000       of the first edition's, the suggested heap size; later the trace's weight. Neither means anything here
+    20000       at first the suggested heap size, in later editions the trace's weight. Neither means anything here
     2           how many ids there are
     4           how many requests
     1           the weight; later whether to leave out a check, or the peak of the payload
-    a 0 512     p[0] = malloc(512)
-    a 1 128     p[1] = malloc(128)
-    r 0 640     p[0] = realloc(p[0], 640); of size 0 it frees, of an id never allocated it allocates
+    a 0 500     p[0] = malloc(500)
+    a 1 100     p[1] = malloc(100)
+    r 0 600     p[0] = realloc(p[0], 600); of size 0 it frees, of an id never allocated it allocates
     f 1         free(p[1]); an id of -1 is NULL, and so is what was freed by a realloc
 
 As the lab's driver, mdriver.c, reads them; lines may end with CR LF. It stops after as many requests as the header says, and so does this; but
