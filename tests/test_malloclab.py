@@ -51,17 +51,19 @@ def test_null_pointers() -> None:
 
 
 @pytest.mark.parametrize("old, new, complaint", [
-    ("f 1\n", "f 7\n", "t.rep:9: id 7 is beyond the 3 ids"), ("f 2\n", "f 1\n", "t.rep:12: id 1 is freed, and is not live"),
+    ("f 1\n", "f 7\n", "t.rep:9: id 7 is beyond what the header tells of, 3 ids from 0 on"),
+    ("f 2\n", "f 1\n", "t.rep:12: id 1 is freed, and is not live"),
     ("a 2 100", "a 1 100", "t.rep:8: id 1 is allocated, and is live already"),
     ("a 2 100", "a 2", r"t.rep:8: not a request \(a ID SIZE, r ID SIZE, f ID\): 'a 2'"),
     ("a 2 100", "a 2 -5", "t.rep:8: not a request"), ("a 2 100", "x 2 100", "t.rep:8: not a request"),
     ("a 2 100", "a 2 0x80", "t.rep:8: not a request"), ("a 2 100", "f 0 100", "t.rep:8: not a request"),
     ("a 2 100", "r -1 100", "t.rep:8: not a request"),
     ("a 2 100", "a 2 99999999999999", "t.rep:8: 99999999999999 bytes are more than any heap has"),
-    ("\n8\n", "\n9\n", "t.rep: it ends after 8 of the 9 requests"), ("\n8\n", "\n7\n", "t.rep:12: more than the 7 requests"),
+    ("\n8\n", "\n9\n", "t.rep: it ends after 8 of the requests that its header tells of, 9"),
+    ("\n8\n", "\n7\n", "t.rep:12: more requests than the header tells of, 7"),
     ("\n8\n", "\neight\n", r"t.rep:3: not a header of four numbers \(suggested heap size or weight, number of ids, .*\): 'eight'"),
     ("\n1\na 0", "\na 0", "t.rep:4: not a header of four numbers"), ("20000\n3\n", "20000 3 4 5 6\n", "t.rep:1: not a header of four numbers"),
-    ("\n8\n", "\n0\n", "t.rep:5: more than the 0 requests"),
+    ("\n8\n", "\n0\n", "t.rep:5: more requests than the header tells of, 0"),
 ])
 def test_one_clear_line_for_what_is_wrong(old: str, new: str, complaint: str) -> None:
     assert EIGHT_REQUESTS.count(old) == 1

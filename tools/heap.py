@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from kernel_sim.study.heap_trace import HeapTrace
 
 _NEVER = "never"
-_DROPPED = {"frees_unknown": "frees of what was never seen allocated", "failed_in_log": "calls that failed in the recording",
-            "frees_of_null": "frees of NULL"}
+_DROPPED = {"frees_unknown": "free of what was never seen allocated", "failed_in_log": "call that failed in the recording",
+            "frees_of_null": "free of NULL"}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -91,9 +91,9 @@ def _table(trace: HeapTrace, replays: list[HeapReplay]) -> Iterator[str]:
     """The report for people: the recording, then a row for each policy."""
     counts = trace.counts
     peak, _ = trace.peak()
-    yield (f"{trace.name} ({trace.form}): {counts['allocs']:,} allocations, {counts['frees']:,} frees, {counts['reallocs']:,} reallocations; "
-           f"at most {peak:,} bytes live")
-    dropped = [f"{n:,} {_DROPPED[reason]}" for reason, n in trace.dropped.items() if n]
+    yield (f"{trace.name} ({trace.form}): {_several(counts['allocs'], 'allocation')}, {_several(counts['frees'], 'free')}, "
+           f"{_several(counts['reallocs'], 'reallocation')}; at most {peak:,} bytes live")
+    dropped = [_several(n, _DROPPED[reason]) for reason, n in trace.dropped.items() if n]
     if dropped:
         yield f"  left out: {', '.join(dropped)}"
     width = max(len("policy"), *(len(done.heap.granules.policy.name) for done in replays))
@@ -118,5 +118,13 @@ def _notes(replays: list[HeapReplay]) -> Iterator[str]:
         name = done.heap.granules.policy.name
         if not done.complete:
             yield f"{name}: interrupted after {done.n_performed:,} of {len(done.trace.operations):,} operations"
+        if done.failures:
+            yield f"{name}: {_several(done.n_failed, 'request')} not served, first of all: {done.failures[0].removeprefix('HeapFull: ')}"
         if not done.heap.can_take:
-            yield f"{name}: cannot give up certain granules: its heap does not shrink, and of the blocks only the one at the top grows where it lies"
+            yield f"{name}: it cannot give up certain granules, so its heap does not shrink, and only the block at the top grows where it lies"
+
+
+def _several(n: int, what: str) -> str:
+    """``1 free of NULL``, ``2 frees of NULL``."""
+    first, *rest = what.split(" ", 1)
+    return " ".join([f"{n:,}", first if n == 1 else first + "s", *rest])

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import signal
+import threading
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +27,7 @@ class HeapReplay:
     trace: HeapTrace
     placements: array[int]      # the address that each alloc and realloc was served with, -1 for none, in order
     n_performed: int
-    n_failed: int
+    failures: tuple[str, ...]   # why what could not be served was not, in order
     n_of_failed: int            # frees and reallocs of slots that were never served; they were dropped
     at_peak: HeapStats | None
     at_end: HeapStats
@@ -33,6 +36,11 @@ class HeapReplay:
     def complete(self) -> bool:
         """Whether it came to the end of the trace, uninterrupted."""
         return self.n_performed == len(self.trace.operations)
+
+    @property
+    def n_failed(self) -> int:
+        """Allocs and reallocs that the heap could not serve."""
+        return len(self.failures)
 
     @property
     def placements_sha256(self) -> str:
@@ -76,7 +84,7 @@ def replay(trace: HeapTrace, heap: Heap, progress: Callable[[int], None] | None 
     player = _Player(heap)
     _, peak_at = trace.peak()
     at_peak, done = None, 0
-    try:
+    with _interrupts_noted() as interrupted:
         for operation in trace.operations:
             player.perform(operation)
             done += 1
@@ -84,9 +92,23 @@ def replay(trace: HeapTrace, heap: Heap, progress: Callable[[int], None] | None 
                 at_peak = heap.stats()
             if progress and done % _STRIDE == 0:
                 progress(done)
-    except KeyboardInterrupt:
-        pass
-    return HeapReplay(heap, trace, player.placements, done, player.n_failed, player.n_of_failed, at_peak, heap.stats())
+            if interrupted:
+                break
+    return HeapReplay(heap, trace, player.placements, done, tuple(player.failures), player.n_of_failed, at_peak, heap.stats())
+
+
+@contextmanager
+def _interrupts_noted() -> Iterator[list[int]]:
+    """A list to which an interrupt adds something: it waits for the operation that it comes in, and no heap is left in the middle of one."""
+    noted: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield noted         # only the main thread is ever interrupted
+        return
+    before = signal.signal(signal.SIGINT, lambda number, frame: noted.append(number))
+    try:
+        yield noted
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 class _Player:
@@ -96,7 +118,8 @@ class _Player:
         self.heap = heap
         self.addresses: dict[int, int | None] = {}      # by slot, while it is live; None for one that was never served
         self.placements = array("q")
-        self.n_failed = self.n_of_failed = 0
+        self.failures: list[str] = []
+        self.n_of_failed = 0
 
     def perform(self, operation: HeapOperation) -> None:
         kind, slot, size = operation
@@ -114,8 +137,8 @@ class _Player:
         """An alloc, or a realloc of what lies at an address. One that fails leaves the block where it was."""
         try:
             placed = self.heap.realloc(address, size)
-        except HeapFull:
-            self.n_failed += 1
+        except HeapFull as error:
+            self.failures.append(str(error))
             self.addresses[slot] = address
             self.placements.append(-1)
             return

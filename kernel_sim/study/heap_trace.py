@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
 
-import kernel_sim.data
 from kernel_sim.errors import BadInput
 from kernel_sim.study.packed import opened
 
@@ -80,7 +80,7 @@ def bundled() -> list[str]:
 
 
 def _home() -> Path:
-    return Path(kernel_sim.data.__file__).parent
+    return Path(str(resources.files("kernel_sim.data")))
 
 
 def shown(line: str) -> str:

@@ -46,11 +46,11 @@ def parse(lines: Sequence[str], path: str | Path = "malloc lab") -> HeapTrace:
     for _ in range(header[2]):
         line = next(rest, None)
         if line is None:
-            raise BadInput(f"{path}: it ends after {trace.n_requests} of the {header[2]} requests that its header tells of")
+            raise BadInput(f"{path}: it ends after {trace.n_requests} of the requests that its header tells of, {header[2]}")
         trace.enter(line)
     more = next((line for line in rest if _REQUEST.fullmatch(line.text)), None)
     if more is not None:
-        raise BadInput(f"{path}:{more.number}: more than the {header[2]} requests that the header tells of")
+        raise BadInput(f"{path}:{more.number}: more requests than the header tells of, {header[2]}")
     if not trace.operations:
         raise BadInput(f"{path}: a trace of the malloc lab with no allocation in it")
     return HeapTrace(Path(path).name, "malloc lab", trace.operations, {"frees_of_null": trace.n_null})
@@ -87,7 +87,7 @@ class _Requests:
         self.n_requests += 1
         kind, number, size = match[1] or match[4], int(match[2] or match[5]), int(match[3] or 0)
         if number >= self.n_ids:
-            raise BadInput(f"{self.path}:{line.number}: id {number} is beyond the {self.n_ids} ids that the header tells of")
+            raise BadInput(f"{self.path}:{line.number}: id {number} is beyond what the header tells of, {self.n_ids} ids from 0 on")
         if size > _MOST:
             raise BadInput(f"{self.path}:{line.number}: {size} bytes are more than any heap has")
         if kind == "f":
