@@ -113,7 +113,7 @@ def finish(args: argparse.Namespace, manager: FrameManager, report: dict[str, An
     print_map(framemap_of(manager), Console())
 
 
-def to_json(report: dict[str, Any]) -> str:
+def to_json(report: dict[str, Any] | list[dict[str, Any]]) -> str:
     """JSON for programs and for people: lists of numbers stand on one line."""
     text = json.dumps(report, indent=2)
     return re.sub(r"\[\n[\s\d,-]+\]", lambda numbers: re.sub(r"\s+", " ", numbers[0]).replace("[ ", "[").replace(" ]", "]"), text)
