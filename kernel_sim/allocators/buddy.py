@@ -149,11 +149,11 @@ def setup(area: Any, firsts: Array, ends: Array) -> None:
     """Cut the free runs into the largest aligned blocks and list them from the highest down, so that the lowest is taken first."""
     clear(area)
     for i in range(len(firsts)):
-        low, high = inner_range(firsts[i], ends[i])
+        low, high = inner_range(area, firsts[i], ends[i])
         if low < high:
             add_uncut(area, low, high)
     for i in range(len(firsts) - 1, -1, -1):
-        low, high = inner_range(firsts[i], ends[i])
+        low, high = inner_range(area, firsts[i], ends[i])
         if low < high:
             list_downwards(area, high, ends[i])
             list_downwards(area, firsts[i], low)
@@ -162,7 +162,7 @@ def setup(area: Any, firsts: Array, ends: Array) -> None:
 
 
 @compiled
-def inner_range(first: int, end: int) -> tuple[int, int]:
+def inner_range(area: Any, first: int, end: int) -> tuple[int, int]:
     """The part of a run that is made of blocks of the top order."""
     size = int64(1) << TOP
     return (first + size - 1) & ~(size - 1), end & ~(size - 1)
