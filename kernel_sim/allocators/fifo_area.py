@@ -113,4 +113,5 @@ def linked_blocks(area: FifoArea, top: int) -> Iterator[tuple[int, int]]:
         yield pfn, order
     for order in range(top + 1):
         if int(area.tail[order]) != lasts[order]:
-            raise BrokenInvariant(f"the free list of order {order} ends at frame {lasts[order]:#x}, not at its tail")
+            what = "is empty, and has a tail" if lasts[order] == NIL else f"ends at frame {lasts[order]:#x}, not at its tail"
+            raise BrokenInvariant(f"the free list of order {order} {what}")
