@@ -108,7 +108,7 @@ def front(area: FifoArea, order: int, top: int) -> int:
 def linked_blocks(area: FifoArea, top: int) -> Iterator[tuple[int, int]]:
     """Every linked block as (pfn, order), in list order. BrokenInvariant where the links are not those of a list, or the tail is not its last."""
     lasts = [NIL] * N_ORDERS
-    for pfn, order in free_area.linked_blocks(area, top):     # type: ignore[arg-type]  # it has all that is looked at
+    for pfn, order in free_area.linked_blocks(area, top):
         lasts[order] = pfn
         yield pfn, order
     for order in range(top + 1):

@@ -13,7 +13,7 @@ Other buddy systems use the same lists with sizes of their own: `size_of`, and a
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from kernel_sim.compiled import Array, compiled, int64
 from kernel_sim.errors import BrokenInvariant
@@ -106,7 +106,7 @@ def size_of(order: int) -> int:
 
 
 @compiled
-def cut_next(area: FreeArea, order: int) -> int:
+def cut_next(area: Any, order: int) -> int:
     """Take the lowest block, of the top order, out of the ranges that are uncut. There must be one."""
     at = 2 + 2 * area.uncut[0]
     pfn = area.uncut[at]
@@ -124,7 +124,7 @@ def front(area: FreeArea, order: int, top: int) -> int:
     return int64(area.head[order])
 
 
-def linked_blocks(area: FreeArea, top: int) -> Iterator[tuple[int, int]]:
+def linked_blocks(area: Any, top: int) -> Iterator[tuple[int, int]]:
     """Every free block that is linked, as (pfn, order), in list order. BrokenInvariant where the links are not those of a list."""
     for order in range(top + 1):
         before, pfn, n_seen = NIL, int(area.head[order]), 0

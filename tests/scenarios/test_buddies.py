@@ -153,8 +153,8 @@ def test_lazy_buddies_do_not_split_what_they_have_just_merged() -> None:
 
 
 def test_lazy_buddies_merge_when_nothing_else_helps() -> None:
-    """All frames given back, one by one: nothing is merged until the whole is asked for; then all of it is, and a second such request, which cannot be
-    served, finds nothing left to merge and looks at no block."""
+    """All frames given back, one by one: nothing is merged until the whole is asked for; then all of it is, and a second such request, which cannot
+    be served, finds nothing left to merge and looks at no block."""
     manager = in_interpreter("buddy:merge=lazy", 2**TOP)
     frames = [manager.alloc(1) for _ in range(2**TOP)]
     for pfn in frames:
@@ -197,7 +197,8 @@ def test_with_order_0_a_buddy_is_a_stack_of_pages() -> None:
 
 
 def test_fibonacci_buddies_come_apart_as_the_numbers_do() -> None:
-    """13 frames, of which five are asked for: 13 is 8 and 5. Then three: 8 is 5 and 3. Then one: 5 is 3 and 2, 2 is 1 and 1. The larger part is left."""
+    """13 frames, of which five are asked for: 13 is 8 and 5. Then three: 8 is 5 and 3. Then one: 5 is 3 and 2, 2 is 1 and 1. The larger part
+    is left whole."""
     manager = FrameManager([Zone("Thirteen", ((100, 113),))], load_policy("fibonacci-buddy", uncompiled=True))
     assert [manager.alloc(n_frames) for n_frames in (5, 3, 1)] == [108, 105, 104]
     assert manager.stats().splits == 1 + 1 + 2
@@ -252,8 +253,8 @@ def test_frames_that_were_never_a_block_become_blocks(policy: str) -> None:
     assert manager.alloc({"fibonacci-buddy": 1597, "weighted-buddy": 1024}[policy]) == 0
 
 
-@pytest.mark.parametrize("policy", ["buddy:max_order=0", "buddy:order=fifo", "buddy:max_order=0,order=fifo", "buddy:merge=lazy", "buddy:order=address",
-                                    "fibonacci-buddy", "weighted-buddy"])
+@pytest.mark.parametrize("policy", ["buddy:max_order=0", "buddy:order=fifo", "buddy:max_order=0,order=fifo", "buddy:merge=lazy",
+                                    "buddy:order=address", "fibonacci-buddy", "weighted-buddy"])
 def test_a_terabyte_is_one_range(policy: str) -> None:
     """256 Mi frames, of which a few are taken and given back: the audit has a few blocks to look at, and the rest as one."""
     manager = in_interpreter(policy, 1 << 28)

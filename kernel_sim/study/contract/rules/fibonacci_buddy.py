@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from kernel_sim.study.contract.rules.trees import Subdivided
+from typing import ClassVar
+
+from kernel_sim.study.contract.rules.trees import Parts, Subdivided
 
 
-def fibonacci() -> dict[int, tuple[int, int]]:
+def fibonacci() -> Parts:
     """Each size as the sum of the two before it, until one holds 1024."""
     parts, (small, large) = {2: (1, 1)}, (1, 2)
     while large < 1024:
@@ -15,7 +17,9 @@ def fibonacci() -> dict[int, tuple[int, int]]:
 
 
 class FibonacciBuddy(Subdivided):
-    parts = fibonacci()
+    """Every size is the sum of the two before it."""
+
+    parts: ClassVar[Parts] = fibonacci()
 
 
 def rule() -> type:

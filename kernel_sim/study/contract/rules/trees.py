@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
+from typing import ClassVar
 
 from kernel_sim.study.contract.rules.common import Tallies
 from kernel_sim.zones import Range, Zone
 
 
-class Tree:
-    """A tile of `size` frames with everything it can come apart into. `parts` says which two sizes a size comes apart into, the low one first."""
+Parts = dict[int, tuple[int, int]]
+"""The two sizes that a size comes apart into, the low one first."""
 
-    def __init__(self, parts: dict[int, tuple[int, int]], size: int) -> None:
+
+class Tree:
+    """A tile of `size` frames with everything it can come apart into."""
+
+    def __init__(self, parts: Parts, size: int) -> None:
         self.parent: dict[Range, Range] = {}
         self.children: dict[Range, tuple[Range, Range]] = {}
         self.blocks = [(0, size)]
@@ -33,7 +38,7 @@ def tree(parts: tuple[tuple[int, tuple[int, int]], ...]) -> Tree:
 class Subdivided(Tallies):
     """A list of free blocks for each size; the last of a list is the next to be taken."""
 
-    parts: dict[int, tuple[int, int]] = {}
+    parts: ClassVar[Parts]
 
     def __init__(self, zone: Zone, free_runs: Sequence[Range]) -> None:
         super().__init__()

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from kernel_sim.study.contract.rules.trees import Subdivided
+from typing import ClassVar
+
+from kernel_sim.study.contract.rules.trees import Parts, Subdivided
 
 
 class WeightedBuddy(Subdivided):
-    parts = {2: (1, 1), **{4 * 2**k: (3 * 2**k, 2**k) for k in range(9)}, **{3 * 2**k: (2 * 2**k, 2**k) for k in range(9)}}
+    """Three to one, and two to one."""
+
+    parts: ClassVar[Parts] = {2: (1, 1), **{4 * 2**k: (3 * 2**k, 2**k) for k in range(9)}, **{3 * 2**k: (2 * 2**k, 2**k) for k in range(9)}}
 
 
 def rule() -> type:
