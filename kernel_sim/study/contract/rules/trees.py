@@ -9,7 +9,6 @@ from typing import ClassVar
 from kernel_sim.study.contract.rules.common import Tallies
 from kernel_sim.zones import Range, Zone
 
-
 Parts = dict[int, tuple[int, int]]
 """The two sizes that a size comes apart into, the low one first."""
 
