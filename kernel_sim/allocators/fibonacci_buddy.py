@@ -1,8 +1,7 @@
 """Fibonacci buddy: blocks of 1, 2, 3, 5, 8, 13 … frames; each comes apart into the two sizes before its own.
 
-Source: D. S. Hirschberg, "A class of dynamic memory allocation algorithms", CACM 16(10), 1973, after an exercise of D. E. Knuth, The Art of
-Computer Programming, volume 1, section 2.5; B. Cranston and R. Thomas, "A simplified recombination scheme for the Fibonacci buddy system", CACM
-18(6), 1975.
+Source: D. S. Hirschberg, "A class of dynamic memory allocation algorithms", CACM 16(10), 1973; B. Cranston and R. Thomas, "A simplified
+recombination scheme for the Fibonacci buddy system", CACM 18(6), 1975; see also D. E. Knuth, The Art of Computer Programming, volume 1, section 2.5.
 
 Idea: the sizes of a binary buddy double from one to the next, and a request that just misses one wastes half of the next. Fibonacci numbers grow
 by 1.618, so there are more sizes to choose from and less is wasted inside of blocks; but a block comes apart into unequal parts, and a small
