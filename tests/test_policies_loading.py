@@ -12,7 +12,7 @@ import kernel_sim.study.contract.rules
 from kernel_sim import BadInput, BadPolicy, FrameManager, load_policy
 from kernel_sim.allocators.base import built_in, parse_parameters, policy_module, policy_names
 
-HELPERS = {"base", "free_area", "address_area", "holes", "plain"}
+HELPERS = {"base", "free_area", "fifo_area", "address_area", "subdivision", "holes", "plain"}
 
 
 def test_a_file_is_a_policy() -> None:
@@ -25,7 +25,7 @@ def test_a_file_is_a_policy() -> None:
 
 def test_a_rule_is_of_a_policy() -> None:
     """Every file of the rules but what they share is named like a policy's."""
-    files = {path.stem for path in Path(kernel_sim.study.contract.rules.__path__[0]).glob("*.py")} - {"__init__", "common", "fits"}
+    files = {path.stem for path in Path(kernel_sim.study.contract.rules.__path__[0]).glob("*.py")} - {"__init__", "common", "fits", "trees"}
     assert files <= {name.replace("-", "_") for name in policy_names()}
 
 
@@ -62,8 +62,8 @@ def test_defaults_are_filled_in_and_the_rest_sorted() -> None:
     ("holes", "no policy 'holes'"),
     ("base", "no policy 'base'"),
     ("../manager", "no policy '../manager'"),
-    ("buddy:size=3", r"policy 'buddy:size=3': no parameter 'size'; there is order=lifo\|address"),
-    ("buddy:order", r"policy 'buddy:order': order cannot be ''; there is order=lifo\|address"),
+    ("buddy:size=3", r"policy 'buddy:size=3': no parameter 'size'; there is order=lifo\|fifo\|address, max_order=0\.\.10, merge=immediate\|lazy"),
+    ("buddy:order", r"policy 'buddy:order': order cannot be ''; there is order=lifo\|fifo\|address, max_order=0\.\.10, merge=immediate\|lazy"),
     ("buddy:order=", "order cannot be ''"),
     ("buddy:order=random", "order cannot be 'random'"),
     ("buddy:order=lifo,order=address", "order is given twice"),

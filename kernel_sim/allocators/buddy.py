@@ -7,28 +7,36 @@ Idea: a block of order k is 2^k frames and begins at a multiple of 2^k, so its b
 away. A request is rounded up to a power of two and served from the smallest order that has a block; the halves that are not needed go to the
 lists of their orders. A freed block is merged with its buddy as long as that is free, too.
 
-Invariant: two buddies are never both free, unless they are of the top order (10).
+Invariant: two buddies are never both free, unless they are of the top order; with ``merge=lazy``, unless one was freed since all were merged.
 
-Cost: at most one split or merge for each order, so constant; the rounding wastes up to half of a block (internal fragmentation).
+Cost: at most one split or merge for each order, so constant; the rounding wastes up to half of a block (internal fragmentation). With
+``merge=lazy`` a free merges nothing, and a request that finds no block may have to look at every free block first.
 
-Parameters: ``order=lifo`` takes the block of an order that was freed last, as Linux does; ``order=address`` takes the lowest.
+Parameters: ``order=lifo`` takes the block of an order that was freed last, as Linux does; ``order=fifo`` the one that was freed (or split off)
+first, from a list that is joined at its back; ``order=address`` the lowest. ``max_order=N`` makes 2^N frames the largest block: more is never
+given at once. ``merge=lazy`` delays merging: freed blocks stay as they are, ready for the next request of their size, and when a request
+would fail all free buddies are merged, from single frames up, before it is tried once more (the recombination-delaying buddy system: A. Kaufman,
+"Tailored-list and recombination-delaying buddy systems", ACM TOPLAS 6(1), 1984). Here the delay ends with the first request that needs it.
+The lazy buddies of Barkley and Lee (SOSP 1989) bound it by the number of blocks in use of each size; a number that frees of parts of an
+allocation, and of what was in use before, leave without a meaning.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from kernel_sim.allocators import address_area, free_area
-from kernel_sim.allocators.base import EXAMINED, MERGES, SPLITS, Policy, Request
-from kernel_sim.allocators.free_area import add_uncut, clear, front, is_free, push, remove
+from kernel_sim.allocators import address_area, fifo_area, free_area
+from kernel_sim.allocators.base import EXAMINED, MERGES, SPLITS, Policy, Request, Whole
+from kernel_sim.allocators.free_area import add_uncut, behind, clear, front, is_free, push, remove
 from kernel_sim.compiled import Array, bind, bit_length, compiled, int64, trailing_zeros
 from kernel_sim.errors import BrokenInvariant
 from kernel_sim.frames import NIL, NO_FRAMES
 from kernel_sim.units import MAX_ORDER
 
-PARAMETERS = {"order": ("lifo", "address")}
+PARAMETERS = {"order": ("lifo", "fifo", "address"), "max_order": Whole(MAX_ORDER, 0, MAX_ORDER), "merge": ("immediate", "lazy")}
 TOP = MAX_ORDER
+LISTS: dict[str, Any] = {"lifo": free_area, "fifo": fifo_area, "address": address_area}
 
 
 @compiled
@@ -66,13 +74,55 @@ def free_block(area: Any, pfn: int, order: int) -> None:
     area.tally[MERGES] -= order
     while order < TOP:
         buddy = pfn ^ (int64(1) << order)
-        if buddy < area.first or buddy + (int64(1) << order) > area.end or not is_free(area, buddy, order):
+        if not can_merge(area, buddy, order):
             break
         remove(area, buddy, order)
         pfn &= ~(int64(1) << order)
         order += 1
     area.tally[MERGES] += order     # one for each order that it rose by
     push(area, pfn, order)
+
+
+@compiled
+def can_merge(area: Any, buddy: int, order: int) -> bool:
+    """Whether a buddy lies within the zone, and is free and whole."""
+    return bool(buddy >= area.first and buddy + (int64(1) << order) <= area.end and is_free(area, buddy, order))
+
+
+@compiled
+def free_unmerged(area: Any, pfn: int, order: int) -> None:
+    """Instead of `free_block`: list the block as it is."""
+    push(area, pfn, order)
+    area.deferred[0] = 1
+
+
+@compiled
+def alloc_or_merge(area: Any, request: Request) -> int:
+    """Instead of `alloc`, where nothing is merged when it is freed: merge, and try again, before giving up."""
+    pfn = alloc(area, request)
+    if pfn == NO_FRAMES and area.deferred[0]:
+        merge_all(area)
+        pfn = alloc(area, request)
+    return pfn
+
+
+@compiled
+def merge_all(area: Any) -> None:
+    """Merge every pair of free buddies, from single frames up; each order in the order of its list."""
+    for order in range(TOP):
+        pfn = front(area, order, TOP)
+        while pfn != NIL:
+            area.tally[EXAMINED] += 1
+            buddy, after = pfn ^ (int64(1) << order), behind(area, pfn, order)
+            if can_merge(area, buddy, order):
+                if after == buddy:
+                    after = behind(area, buddy, order)
+                remove(area, pfn, order)
+                remove(area, buddy, order)
+                push(area, min(pfn, buddy), order + 1)
+                area.tally[MERGES] += 1
+            pfn = after
+    area.deferred[0] = 0
 
 
 @compiled
@@ -99,11 +149,11 @@ def setup(area: Any, firsts: Array, ends: Array) -> None:
     """Cut the free runs into the largest aligned blocks and list them from the highest down, so that the lowest is taken first."""
     clear(area)
     for i in range(len(firsts)):
-        low, high = inner_range(firsts[i], ends[i])
+        low, high = inner_range(area, firsts[i], ends[i])
         if low < high:
             add_uncut(area, low, high)
     for i in range(len(firsts) - 1, -1, -1):
-        low, high = inner_range(firsts[i], ends[i])
+        low, high = inner_range(area, firsts[i], ends[i])
         if low < high:
             list_downwards(area, high, ends[i])
             list_downwards(area, firsts[i], low)
@@ -112,7 +162,7 @@ def setup(area: Any, firsts: Array, ends: Array) -> None:
 
 
 @compiled
-def inner_range(first: int, end: int) -> tuple[int, int]:
+def inner_range(area: Any, first: int, end: int) -> tuple[int, int]:
     """The part of a run that is made of blocks of the top order."""
     size = int64(1) << TOP
     return (first + size - 1) & ~(size - 1), end & ~(size - 1)
@@ -127,23 +177,38 @@ def list_downwards(area: Any, first: int, end: int) -> None:
         push(area, end, order)
 
 
-def build(name: str, order: str = "lifo") -> Policy:
-    lists: Any = {"lifo": free_area, "address": address_area}[order]
-    own = {step: getattr(lists, step) for step in ("front", "is_free", "push", "remove", "clear", "add_uncut")}
-    merge = compiled(bind(free_block, name, **own))
-    downwards = compiled(bind(list_downwards, name, **own))
+def build(name: str, order: str = "lifo", max_order: str = str(MAX_ORDER), merge: str = "immediate") -> Policy:
+    lists, top = LISTS[order], int(max_order)
 
-    def blocks(area: Any) -> Iterator[tuple[int, int]]:
-        return ((pfn, 1 << k) for pfn, k in lists.blocks_by_order(area, TOP))
+    def made(function: Callable[..., Any], **names: Any) -> Any:
+        return compiled(bind(function, name, TOP=top, **names))
 
-    def check(area: Any) -> None:
-        free_blocks = set(lists.blocks_by_order(area, TOP))
-        for pfn, k in free_blocks:
-            if pfn & ((1 << k) - 1):
-                raise BrokenInvariant(f"the free block at {pfn:#x} is not aligned to its order {k}")
-            if k < TOP and (pfn ^ (1 << k), k) in free_blocks:
-                raise BrokenInvariant(f"two free buddies of order {k}, {pfn:#x} and {pfn ^ (1 << k):#x}, were not merged")
+    own = {step: getattr(lists, step) for step in ("behind", "front", "is_free", "push", "remove", "clear")}
+    own |= {step: made(function, **own) for step, function in (("can_merge", can_merge), ("largest_block", largest_block),
+                                                               ("inner_range", inner_range), ("add_uncut", lists.add_uncut))}
+    downwards = made(list_downwards, **{**own, "push": getattr(lists, "push_front", lists.push)})
+    take, give_back = made(alloc, **own), made(free_block, **own)
+    if merge == "lazy":
+        take, give_back = made(alloc_or_merge, alloc=take, merge_all=made(merge_all, **own)), made(free_unmerged, **own)
+    return Policy(name, open_area=lists.open_area, setup=made(setup, **own, list_downwards=downwards), alloc=take,
+                  free=made(free, **own, free_block=give_back), granted=made(granted), n_words=lists.n_words,
+                  blocks=lambda area: blocks(lists, area, top), check=lambda area: check(lists, area, top, merge == "lazy"))
 
-    return Policy(name, open_area=lists.open_area, setup=compiled(bind(setup, name, **own, list_downwards=downwards)),
-                  alloc=compiled(bind(alloc, name, **own)), free=compiled(bind(free, name, free_block=merge)),
-                  granted=granted, n_words=lists.n_words, blocks=blocks, check=check)
+
+def blocks(lists: Any, area: Any, top: int) -> Iterator[tuple[int, int]]:
+    """What is free, as (pfn, n_frames): block by block, and what is uncut as it stands."""
+    yield from ((pfn, 1 << order) for pfn, order in lists.linked_blocks(area, top))
+    yield from ((first, end - first) for first, end in lists.uncut_ranges(area))
+
+
+def check(lists: Any, area: Any, top: int, lazy: bool) -> None:
+    """Blocks are aligned, and no two free buddies stand side by side, unless they wait to be merged."""
+    free_blocks = set(lists.linked_blocks(area, top))
+    for pfn, order in free_blocks:
+        if pfn & ((1 << order) - 1):
+            raise BrokenInvariant(f"the free block at {pfn:#x} is not aligned to its order {order}")
+        if order < top and (pfn ^ (1 << order), order) in free_blocks and not (lazy and area.deferred[0]):
+            raise BrokenInvariant(f"two free buddies of order {order}, {pfn:#x} and {pfn ^ (1 << order):#x}, were not merged")
+    for first, end in lists.uncut_ranges(area):
+        if (first | end) & ((1 << top) - 1):
+            raise BrokenInvariant(f"the uncut range {first:#x} to {end:#x} is not one of blocks of order {top}")

@@ -6,19 +6,19 @@ is free is one look at one record.
 At the start nearly all memory is blocks of the top order. They stay *uncut*, as a few ascending ranges that the top list falls back to when
 it is empty, and are linked only when they are wanted: a terabyte of free memory is one range, not 262,144 list nodes. The decisions are the
 same as if all had been pushed from the highest address down.
+
+Other buddy systems use the same lists with sizes of their own: `size_of`, and as many lists as they have sizes in the place of `N_ORDERS`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from kernel_sim.compiled import Array, compiled, int64
 from kernel_sim.errors import BrokenInvariant
 from kernel_sim.frames import NIL, frame, words_at
 from kernel_sim.units import N_ORDERS
-
-_UNCUT = N_ORDERS + 2       # words: a head for each order, the range that is next, how many there are, then (first, end) pairs
 
 
 class FreeArea(NamedTuple):
@@ -26,6 +26,7 @@ class FreeArea(NamedTuple):
 
     frames: Array
     head: Array         # int64 by order: the block that is first in its list, or NIL
+    deferred: Array     # int64: whether buddies may stand unmerged, for one that merges late
     uncut: Array        # int64: [next range, number of ranges, first, end, first, end, …] of blocks of the top order
     tally: Array
     first: int
@@ -33,12 +34,14 @@ class FreeArea(NamedTuple):
 
 
 def n_words(first: int, end: int, n_runs: int) -> int:
-    return _UNCUT + 2 * n_runs
+    return N_ORDERS + 3 + 2 * n_runs
 
 
 @compiled
 def open_area(frames: Array, words: int, n_words: int, tally: Array, first: int, end: int) -> FreeArea:
-    return FreeArea(frames, words_at(words, N_ORDERS), words_at(words + 8 * N_ORDERS, n_words - N_ORDERS), tally, first, end)
+    behind_heads = words + 8 * N_ORDERS
+    return FreeArea(frames, words_at(words, N_ORDERS), words_at(behind_heads, 1), words_at(behind_heads + 8, n_words - N_ORDERS - 1),
+                    tally, first, end)
 
 
 @compiled
@@ -46,6 +49,7 @@ def clear(area: FreeArea) -> None:
     """No free blocks at all."""
     for order in range(N_ORDERS):
         area.head[order] = NIL
+    area.deferred[0] = 0
     area.uncut[0] = 0
     area.uncut[1] = 0
 
@@ -90,27 +94,38 @@ def is_free(area: FreeArea, pfn: int, order: int) -> bool:
 
 
 @compiled
+def behind(area: FreeArea, pfn: int, order: int) -> int:
+    """The block that follows one in its list, or NIL."""
+    return int64(frame(area.frames, pfn)["next"])
+
+
+@compiled
+def size_of(order: int) -> int:
+    """The frames of a block."""
+    return int64(1) << order
+
+
+@compiled
+def cut_next(area: Any, order: int) -> int:
+    """Take the lowest block, of the top order, out of the ranges that are uncut. There must be one."""
+    at = 2 + 2 * area.uncut[0]
+    pfn = area.uncut[at]
+    area.uncut[at] += size_of(order)
+    if area.uncut[at] == area.uncut[at + 1]:
+        area.uncut[0] += 1
+    return int64(pfn)
+
+
+@compiled
 def front(area: FreeArea, order: int, top: int) -> int:
     """The block that would be taken next from an order, or NIL. The lowest uncut block is linked when its turn comes."""
     if area.head[order] == NIL and order == top and area.uncut[0] < area.uncut[1]:
-        at = 2 + 2 * area.uncut[0]
-        pfn = area.uncut[at]
-        area.uncut[at] += int64(1) << order
-        if area.uncut[at] == area.uncut[at + 1]:
-            area.uncut[0] += 1
-        push(area, pfn, order)
+        push(area, cut_next(area, order), order)
     return int64(area.head[order])
 
 
-def blocks_by_order(area: FreeArea, top: int) -> Iterator[tuple[int, int]]:
-    """Every free block as (pfn, order). BrokenInvariant where the links are not those of a list."""
-    yield from linked_blocks(area, top)
-    for first, end in uncut_ranges(area):
-        yield from ((pfn, top) for pfn in range(first, end, 1 << top))
-
-
-def linked_blocks(area: FreeArea, top: int) -> Iterator[tuple[int, int]]:
-    """Those of them that are linked, in list order."""
+def linked_blocks(area: Any, top: int) -> Iterator[tuple[int, int]]:
+    """Every free block that is linked, as (pfn, order), in list order. BrokenInvariant where the links are not those of a list."""
     for order in range(top + 1):
         before, pfn, n_seen = NIL, int(area.head[order]), 0
         while pfn != NIL:
@@ -122,6 +137,6 @@ def linked_blocks(area: FreeArea, top: int) -> Iterator[tuple[int, int]]:
 
 
 def uncut_ranges(area: FreeArea) -> Iterator[tuple[int, int]]:
-    """The ranges, (first, end), of those that are not."""
+    """The ranges, (first, end), of those that are uncut."""
     for at in range(int(area.uncut[0]), int(area.uncut[1])):
         yield int(area.uncut[2 + 2 * at]), int(area.uncut[3 + 2 * at])

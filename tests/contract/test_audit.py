@@ -130,6 +130,9 @@ def free_some(manager: FrameManager) -> None:
 
 
 BUDDY = ["buddy"]
+FIFO = ["buddy:order=fifo"]
+LAZY = ["buddy:merge=lazy"]
+TREES = ["fibonacci-buddy", "weighted-buddy"]
 BITS = ["buddy:order=address"]
 STACK = ["page-stack"]
 FITS = ["first-fit", "best-fit", "worst-fit", "next-fit"]
@@ -137,21 +140,35 @@ TORN = "the free list of order 0 is torn at frame "
 
 # With 0x91, 0x92 and 0x93 free as well: blocks of order 0 at 0x81, 0x83 .. 0x8f and 0x91, one of order 1 at 0x92.
 IN_THE_LISTS = {
-    "a list dropped": (BUDDY + STACK, word("head", 0, NIL), "disagree about what is free, first at 0x81 to 0x82"),
-    "a list that ends too soon": (BUDDY + STACK, record(0x85, next=NIL), "disagree about what is free, first at 0x81 to 0x82"),
-    "a torn link": (BUDDY + STACK, record(0x85, prev=0x8B), TORN + "0x85"),
-    "a ring": (BUDDY + STACK, record(0x81, next=0x91), TORN + "0x91"),
-    "a block that bears another order": (BUDDY + STACK, record(0x87, order=3), TORN + "0x87"),
-    "somebody's frame listed": (BUDDY + STACK, in_lists("push", 0x84, 0), "disagree about what is free, first at 0x83 to 0x84"),
-    "a frame of the hole listed": (BUDDY + STACK, in_lists("push", 0x7F, 0), "disagree about what is free, first at 0x7f to 0x80"),
-    "a free frame not listed": (BUDDY + STACK, in_lists("remove", 0x8F, 0), "disagree about what is free, first at 0x8f to 0x90"),
+    "a list dropped": (BUDDY + STACK + TREES, word("head", 0, NIL), "disagree about what is free, first at 0x81 to 0x82"),
+    "a list that ends too soon": (BUDDY + STACK + TREES, record(0x85, next=NIL), "disagree about what is free, first at 0x81 to 0x82"),
+    "a torn link": (BUDDY + STACK + TREES, record(0x85, prev=0x8B), TORN + "0x85"),
+    "a ring": (BUDDY + STACK + TREES, record(0x81, next=0x91), TORN + "0x91"),
+    "a block that bears another order": (BUDDY + STACK + TREES, record(0x87, order=3), TORN + "0x87"),
+    "somebody's frame listed": (BUDDY + STACK + TREES, in_lists("push", 0x84, 0), "disagree about what is free, first at 0x83 to 0x84"),
+    "a frame of the hole listed": (BUDDY + STACK + TREES, in_lists("push", 0x7F, 0), "disagree about what is free, first at 0x7f to 0x80"),
+    "a free frame not listed": (BUDDY + STACK + TREES, in_lists("remove", 0x8F, 0), "disagree about what is free, first at 0x8f to 0x90"),
     "half of a block listed again": (BUDDY, in_lists("push", 0x93, 0), "policy buddy lists frame 0x93 twice"),
     "buddies not merged": (BUDDY, all_of(in_lists("remove", 0x92, 1), in_lists("push", 0x92, 0), in_lists("push", 0x93, 0)),
                            "two free buddies of order 0, 0x9"),
     "a block not aligned": (BUDDY, all_of(in_lists("remove", 0x92, 1), in_lists("remove", 0x91, 0), in_lists("push", 0x91, 1),
                                           in_lists("push", 0x93, 0)),
                             "the free block at 0x91 is not aligned to its order 1"),
-    "blocks from nowhere": (BUDDY, in_lists("add_uncut", 0x400, 0x800), "disagree about what is free, first at 0x400 to 0x800"),
+    "blocks from nowhere": (BUDDY + TREES, in_lists("add_uncut", 0x400, 0x800), "disagree about what is free, first at 0x400 to 0x800"),
+    "uncut, but not aligned": (BUDDY, all_of(in_lists("remove", 0x92, 1), in_lists("add_uncut", 0x92, 0x94)),
+                               "the uncut range 0x92 to 0x94 is not one of blocks of order 10"),
+    "uncut, but no tiles": (["fibonacci-buddy"], all_of(in_lists("remove", 0x92, 1), in_lists("add_uncut", 0x92, 0x94)),
+                            "the uncut range 0x92 to 0x94 is not one of blocks of 1597 frames"),
+    "a tail that is not the last": (FIFO, word("tail", 0, 0x8F), "the free list of order 0 ends at frame 0x91, not at its tail"),
+    "a tail without a list": (FIFO, word("tail", 5, 0x8F), "the free list of order 5 is empty, and has a tail"),
+    "buddies not merged, and forgotten": (LAZY, word("deferred", 0, 0), "two free buddies of order 0, 0x9"),
+    "parts of five not merged": (["fibonacci-buddy"], all_of(in_lists("remove", 0x92, 1), in_lists("push", 0x92, 0), in_lists("push", 0x93, 0)),
+                                 "two free buddies, 0x92 and 0x93, were not merged"),
+    "a block of no tree": (["weighted-buddy"], all_of(in_lists("remove", 0x91, 0), in_lists("remove", 0x92, 0), in_lists("push", 0x91, 1)),
+                                   "no block of 2 frames begins 17 frames into a tile of 1024"),
+    "a block across others": (["fibonacci-buddy"], all_of(in_lists("remove", 0x92, 1), in_lists("remove", 0x91, 0), in_lists("push", 0x91, 1),
+                                                          in_lists("push", 0x93, 0)),
+                              "no block of 2 frames begins 17 frames into a tile of 1597"),
     "a bit lost": (BITS, in_bits("remove", 0x85, 0), "disagree about what is free, first at 0x85 to 0x86"),
     "a bit set": (BITS, in_bits("push", 0x84, 0), "disagree about what is free, first at 0x83 to 0x84"),
     "half of a block, by its bit": (BITS, in_bits("push", 0x93, 0), "lists frame 0x93 twice"),

@@ -10,7 +10,7 @@ import pytest
 
 from kernel_sim import FrameManager, OutOfFrames
 
-BUDDIES = ["buddy", "buddy:order=address"]
+BUDDIES = ["buddy", "buddy:order=address", "buddy:order=fifo", "buddy:merge=lazy"]
 FITS = ["first-fit", "best-fit", "worst-fit", "next-fit"]
 TOP = 10
 

@@ -27,11 +27,11 @@ class Tallies:
         self.examined = self.splits = self.merges = 0
 
 
-def aligned_blocks(first: int, end: int) -> list[tuple[int, int]]:
-    """(pfn, order) of the largest aligned blocks of a range, lowest first."""
+def aligned_blocks(first: int, end: int, top: int = TOP) -> list[tuple[int, int]]:
+    """(pfn, order) of the largest aligned blocks of a range, lowest first; none larger than of the top order."""
     blocks = []
     while first < end:
-        order = max(k for k in range(TOP + 1) if first % 2**k == 0 and first + 2**k <= end)
+        order = max(k for k in range(top + 1) if first % 2**k == 0 and first + 2**k <= end)
         blocks.append((first, order))
         first += 2**order
     return blocks
