@@ -12,7 +12,7 @@ import kernel_sim.study.contract.rules
 from kernel_sim import BadInput, BadPolicy, FrameManager, load_policy
 from kernel_sim.allocators.base import built_in, parse_parameters, policy_module, policy_names
 
-HELPERS = {"base", "free_area", "address_area", "holes", "plain"}
+HELPERS = {"base", "free_area", "address_area", "frame_bits", "holes", "plain", "size_classes"}
 
 
 def test_a_file_is_a_policy() -> None:
@@ -25,7 +25,7 @@ def test_a_file_is_a_policy() -> None:
 
 def test_a_rule_is_of_a_policy() -> None:
     """Every file of the rules but what they share is named like a policy's."""
-    files = {path.stem for path in Path(kernel_sim.study.contract.rules.__path__[0]).glob("*.py")} - {"__init__", "common", "fits"}
+    files = {path.stem for path in Path(kernel_sim.study.contract.rules.__path__[0]).glob("*.py")} - {"__init__", "common", "fits", "by_size"}
     assert files <= {name.replace("-", "_") for name in policy_names()}
 
 
@@ -56,7 +56,7 @@ def test_defaults_are_filled_in_and_the_rest_sorted() -> None:
 
 
 @pytest.mark.parametrize("spec, complaint", [
-    ("budy", "no policy 'budy'; there are best-fit, buddy, "),
+    ("budy", "no policy 'budy'; there are .*best-fit, .*buddy, .*first-fit, "),
     ("", "no policy ''"),
     ("Buddy", "no policy 'Buddy'"),
     ("holes", "no policy 'holes'"),

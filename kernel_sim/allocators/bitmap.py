@@ -98,8 +98,12 @@ def first_fit(area: BitArea, n_frames: int) -> int:
 @compiled
 def next_fit(area: BitArea, n_frames: int) -> int:
     """The lowest from where the last allocation ended, then the lowest of all."""
-    found = lowest_from(area, area.header[ROVER], n_frames)
-    return found if found != NONE else lowest_from(area, int64(0), n_frames)
+    start = area.header[ROVER]
+    while True:
+        found = lowest_from(area, start, n_frames)
+        if found != NONE or start == 0:
+            return found
+        start = int64(0)
 
 
 @compiled
@@ -130,11 +134,13 @@ def free(area: BitArea, pfn: int, request: Request) -> None:
 def setup(area: BitArea, firsts: Array, ends: Array) -> None:
     """Only what is in use is written."""
     lay_out(area)
-    end = area.first
-    for i in range(len(firsts)):
-        set_used(area, end - area.base, firsts[i] - area.base)
-        end = ends[i]
-    set_used(area, end - area.base, area.end - area.base)
+    first = area.base
+    for i in range(len(firsts) + 1):
+        end = firsts[i] if i < len(firsts) else area.base + 64 * area.n_words
+        if first < end:
+            set_used(area, first - area.base, end - area.base)
+        if i < len(firsts):
+            first = ends[i]
 
 
 def build(name: str, search: str) -> Policy:

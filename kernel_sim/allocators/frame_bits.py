@@ -67,7 +67,7 @@ def open_area(frames: Array, words: int, n_words: int, tally: Array, first: int,
 
 @compiled
 def lay_out(area: BitArea) -> None:
-    """All frames of the zone free, and none beside it."""
+    """The levels, for words that all have a free frame, and none behind them."""
     start, children, level = area.n_words, area.n_words, 1
     full = False                    # whether the last row of the level below sums up nothing that exists
     while True:
@@ -86,8 +86,6 @@ def lay_out(area: BitArea) -> None:
         level += 1
     area.header[TOP] = level
     area.header[ROVER] = 0
-    set_used(area, 0, area.first - area.base)
-    set_used(area, area.end - area.base, 64 * area.n_words)
 
 
 @compiled
@@ -111,11 +109,10 @@ def free_in(area: BitArea, at: int) -> int:
 
 @compiled
 def set_used(area: BitArea, first: int, end: int) -> None:
-    """Positions from first to end are no longer free."""
-    if first < end:
-        for at in range(first >> 6, ((end - 1) >> 6) + 1):
-            area.words[at] |= bits_between(at, first, end)
-        sum_up(area, first >> 6, (end - 1) >> 6)
+    """Positions from first to end, of which there is at least one, are no longer free."""
+    for at in range(first >> 6, ((end - 1) >> 6) + 1):
+        area.words[at] |= bits_between(at, first, end)
+    sum_up(area, first >> 6, (end - 1) >> 6)
 
 
 @compiled

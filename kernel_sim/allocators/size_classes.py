@@ -205,45 +205,53 @@ def setup(area: ClassArea, firsts: Array, ends: Array) -> None:
         tag(area, firsts[i], ends[i] - firsts[i])
 
 
-def holes(area: Any) -> Iterator[tuple[int, int]]:
-    """Every hole as (pfn, n_frames), class by class. BrokenInvariant where links or tags do not fit."""
+def least_size(at: int, second_level: int) -> int:
+    """The length of the shortest holes of a class."""
+    above = max((at >> second_level) - 1, 0)
+    return (at - (above << second_level)) << above
+
+
+def listed(area: Any) -> Iterator[tuple[int, int, int]]:
+    """Every hole as (class, pfn, n_frames), in list order. BrokenInvariant where links or tags do not fit."""
     for at in range(len(area.heads)):
         before, hole, n_seen = NIL, int(area.heads[at]), 0
         while hole != NIL:
-            record = area.frames[hole]
             n_seen += 1
-            if int(record["prev"]) != before or not record["order"] & FIRST or n_seen > area.end - area.first:
+            record = area.frames[min(hole, len(area.frames) - 1)]
+            if hole >= area.end or int(record["prev"]) != before or not record["order"] & FIRST or n_seen > area.end - area.first:
                 raise BrokenInvariant(f"the list of class {at} is torn at frame {hole:#x}")
             n_frames = int(plain(length)(area, hole))
             last = hole + n_frames - 1
             if last >= area.end or not area.frames[last]["order"] & LAST or (n_frames > 1 and int(area.frames[last]["prev"]) != hole):
                 raise BrokenInvariant(f"the boundary tags of the hole at {hole:#x} do not fit its {n_frames} frames")
-            yield hole, n_frames
+            yield at, hole, n_frames
             before, hole = hole, int(record["next"])
         if before != NIL and int(area.tails[at]) != before:
             raise BrokenInvariant(f"the last hole of class {at} is {before:#x}, and not {int(area.tails[at]):#x}")
 
 
+def holes(area: Any) -> Iterator[tuple[int, int]]:
+    """Every hole as (pfn, n_frames)."""
+    return ((hole, n_frames) for _, hole, n_frames in listed(area))
+
+
 def check_holes(area: Any, second_level: int) -> None:
-    """Each hole is of its class, no two touch, and the bitmaps know every class that has one."""
-    least = [at if at < 2 << second_level else (at % (1 << second_level) + (1 << second_level)) << ((at >> second_level) - 1)
-             for at in range(len(area.heads) + 1)]
-    ends = dict.fromkeys(hole + n_frames for hole, n_frames in holes(area))
+    """Each hole is of its class, no two touch, and the bitmaps know every class that has one, and no other."""
+    found = list(listed(area))
+    ends = {hole + n_frames for _, hole, n_frames in found}
+    for at, hole, n_frames in found:
+        low, high = least_size(at, second_level), least_size(at + 1, second_level)
+        if not low <= n_frames < high:
+            raise BrokenInvariant(f"the hole of {n_frames} frames at {hole:#x} is in class {at}, for {low} to {high - 1} frames")
+        if hole in ends:
+            raise BrokenInvariant(f"two holes touch at frame {hole:#x}; they should be one")
+    filled = {at for at, _, _ in found}
     for at in range(len(area.heads)):
         power, bit = at >> second_level, at & ((1 << second_level) - 1)
-        known = int(area.classes[power]) >> bit & 1 and int(area.powers[0]) >> power & 1
-        if bool(known) != (int(area.heads[at]) != NIL):
-            raise BrokenInvariant(f"the bitmaps are wrong about whether class {at} has a hole")
-        hole = int(area.heads[at])
-        while hole != NIL:
-            n_frames = int(plain(length)(area, hole))
-            if not least[at] <= n_frames < least[at + 1]:
-                raise BrokenInvariant(f"the hole of {n_frames} frames at {hole:#x} is in class {at}, for {least[at]} to {least[at + 1] - 1} frames")
-            if hole in ends:
-                raise BrokenInvariant(f"two holes touch at frame {hole:#x}; they should be one")
-            hole = int(area.frames[hole]["next"])
-    if any(bool(area.classes[power]) != bool(int(area.powers[0]) >> power & 1) for power in range(N_POWERS)):
-        raise BrokenInvariant("the first level's bitmap does not sum up the second's")
+        if bool(int(area.classes[power]) >> bit & 1) != (at in filled):
+            raise BrokenInvariant(f"the second level's bitmap is wrong about class {at}")
+        if bool(int(area.powers[0]) >> power & 1) != bool(area.classes[power]):
+            raise BrokenInvariant(f"the first level's bitmap is wrong about power {power}, class {at}")
 
 
 class Steps:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -32,16 +33,21 @@ def bound_of(name: str) -> float:
     return AT_MOST.get(name.partition(":")[0], AT_MOST_OTHERS)
 
 
-def policies_over_c(names: list[str], n_operations: int = 2_000_000, rounds: int = 4) -> Iterator[tuple[str, float]]:
+def policies_over_c(names: Iterable[str], n_operations: int = 2_000_000, rounds: int = 5) -> Iterator[tuple[str, float]]:
     """(policy, how many times as long as the C reference a replay takes), one after the other: the best of some rounds of each, in turn."""
-    operations = random_operations(n_operations)
+    operations = _operations(n_operations)
     n_slots = int((operations["kind"] == ALLOC).sum())
     with tempfile.TemporaryDirectory() as folder:
         c = compile_reference(Path(folder))
         for name in names:
             perform(FrameManager(N_FRAMES, name), operations[:1000])        # waits for the compiler
-            theirs, ours = best_of(rounds, lambda: _reference(c, operations, n_slots), lambda name=name: _policy(name, operations, n_slots))
+            theirs, ours = best_of(rounds, partial(_reference, c, operations, n_slots), partial(_policy, name, operations, n_slots))
             yield name, ours / theirs
+
+
+@cache
+def _operations(n: int) -> Array:
+    return random_operations(n)
 
 
 def _reference(c: ctypes.CDLL, operations: Array, n_slots: int) -> float:

@@ -76,7 +76,7 @@ class NextBitmap(Bitmap):
 
     def choose(self, n_frames: int) -> int | None:
         pfn = self.lowest_from(self.rover, n_frames)
-        if pfn is None:
+        if pfn is None and self.rover > self.zone.first_pfn:
             pfn = super().choose(n_frames)
         return pfn
 
