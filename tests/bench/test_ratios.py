@@ -8,6 +8,7 @@ import pytest
 from kernel_sim.bench.doorbell import doorbell_ratios
 from kernel_sim.bench.importing import import_over_regex
 from kernel_sim.bench.mapping import map_png_seconds
+from kernel_sim.bench.policies import bound_of, measured_policies, policies_over_c
 from kernel_sim.bench.replaying import replay_over_c
 from kernel_sim.bench.starting import start_over_numba, terabyte_over_64m
 
@@ -23,6 +24,13 @@ def test_a_hypercall_costs_little_more_than_an_empty_hook() -> None:
 @pytest.mark.skipif(shutil.which("gcc") is None, reason="the reference is written in C")
 def test_a_replay_keeps_up_with_c() -> None:
     assert replay_over_c() <= 3
+
+
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="the reference is written in C")
+@pytest.mark.parametrize("name", measured_policies())
+def test_a_replay_with_each_policy_keeps_near_c(name: str) -> None:
+    [(_, ratio)] = policies_over_c([name])
+    assert ratio <= bound_of(name)
 
 
 def test_an_import_is_faster_than_a_regular_expression() -> None:

@@ -1,0 +1,149 @@
+"""Bitmap: one bit a frame, and summaries of it; the lowest free run that is long enough.
+
+Source: A. S. Tanenbaum, H. Bos, Modern Operating Systems, section 3.2.3, "Memory management with bitmaps"; the summaries above it are in the
+manner of the Go runtime's page allocator (M. Knyszek, A. Clements, "Scaling the Go page allocator", 2019).
+
+Idea: a set bit for each frame in use, and nothing else, so nothing is written into the frames' records. The search for a run of clear bits, slow by
+itself, is led by summaries that tell for each word of 64 frames whether a stretch of 1, 2, 4, … 64 free frames starts in it
+(`kernel_sim.allocators.frame_bits`): the summary of the largest power of two that is not above the request names the words worth looking at.
+A freed run joins its neighbours by itself: there is nothing to split and nothing to merge.
+
+Invariant: a bit is clear exactly where a frame is free, and each summary is what the bits below it make it.
+
+Cost: 1.13 bits a frame. For a power of two up to 64 the first word looked at will do: constant, two words and a row a level of the summaries. Other
+requests look at every word that the summary names until one will do; those above 64 frames read the runs that start there, one word for 64
+frames. `examined` counts words.
+
+Parameters: ``search=first`` takes the lowest run, ``search=next`` the first from the end of the last allocation on, then the lowest.
+"""
+
+from __future__ import annotations
+
+from kernel_sim.allocators.base import EXAMINED, Policy, Request
+from kernel_sim.allocators.frame_bits import (
+    N_SUMMARIES,
+    NONE,
+    ROVER,
+    BitArea,
+    check,
+    free_in,
+    free_runs,
+    lay_out,
+    n_words,
+    next_word,
+    open_area,
+    set_free,
+    set_used,
+    shifted,
+    starts_of_twice,
+)
+from kernel_sim.allocators.holes import granted
+from kernel_sim.compiled import Array, bind, bit_length, compiled, int64, trailing_zeros
+from kernel_sim.frames import NO_FRAMES
+
+PARAMETERS = {"search": ("first", "next")}
+
+
+@compiled
+def lowest_from(area: BitArea, position: int, n_frames: int) -> int:
+    """The lowest position, from `position` on, where a run of so many free frames starts; NONE."""
+    order = min(bit_length(n_frames) - 1, N_SUMMARIES - 1)
+    at = next_word(area, position >> 6, order)
+    while at != NONE:
+        area.tally[EXAMINED] += 1
+        starts = starts_in(area, at, min(n_frames, 64), order)
+        if at == position >> 6:
+            starts &= int64(-1) << (position & 63)
+        after = at + 1
+        if starts:
+            found = 64 * at + trailing_zeros(starts)
+            end = end_of_run(area, found, n_frames) if n_frames > 64 else found + n_frames
+            if end == found + n_frames:
+                return int64(found)
+            after = end >> 6
+        at = next_word(area, after, order)
+    return NONE
+
+
+@compiled
+def starts_in(area: BitArea, at: int, n_frames: int, order: int) -> int:
+    """The frames of a word, as bits, at which a stretch of so many free frames starts. At most 64, and 2^order is the power of two below."""
+    here, there = free_in(area, at), free_in(area, at + 1)
+    for doubling in range(order):
+        here, there = starts_of_twice(here, there, int64(1) << doubling)
+    more = n_frames - (int64(1) << order)       # a stretch that starts here, and one that starts so much later
+    if more:
+        here &= shifted(here, more) | there << (64 - more)
+    return int64(here)
+
+
+@compiled
+def end_of_run(area: BitArea, found: int, n_frames: int) -> int:
+    """Where the free run at a position ends, or is long enough: word for word, from the next one on."""
+    at = (found >> 6) + 1
+    free_here = int64(64)
+    while free_here == 64 and 64 * at < found + n_frames:
+        area.tally[EXAMINED] += 1
+        free_here = trailing_zeros(~free_in(area, at))
+        at += 1
+    return int64(min(64 * (at - 1) + free_here, found + n_frames))
+
+
+@compiled
+def first_fit(area: BitArea, n_frames: int) -> int:
+    """The lowest run of all."""
+    return lowest_from(area, int64(0), n_frames)
+
+
+@compiled
+def next_fit(area: BitArea, n_frames: int) -> int:
+    """The lowest from where the last allocation ended, then the lowest of all."""
+    start = area.header[ROVER]
+    while True:
+        found = lowest_from(area, start, n_frames)
+        if found != NONE or start == 0:
+            return found
+        start = int64(0)
+
+
+@compiled
+def search(area: BitArea, n_frames: int) -> int:
+    """The policy's choice: where a run of so many free frames starts, or NONE."""
+    raise NotImplementedError
+
+
+@compiled
+def alloc(area: BitArea, request: Request) -> int:
+    """Find a run, and set its bits."""
+    found = search(area, request.n_frames)
+    if found == NONE:
+        return NO_FRAMES
+    end = found + request.n_frames
+    set_used(area, found, end)
+    area.header[ROVER] = end
+    return int64(area.base + found)
+
+
+@compiled
+def free(area: BitArea, pfn: int, request: Request) -> None:
+    """Clear the bits."""
+    set_free(area, pfn - area.base, pfn - area.base + request.n_frames)
+
+
+@compiled
+def setup(area: BitArea, firsts: Array, ends: Array) -> None:
+    """Only what is in use is written."""
+    lay_out(area)
+    first = area.base
+    for i in range(len(firsts) + 1):
+        end = firsts[i] if i < len(firsts) else area.base + 64 * area.n_words
+        if first < end:
+            set_used(area, first - area.base, end - area.base)
+        if i < len(firsts):
+            first = ends[i]
+
+
+def build(name: str, search: str) -> Policy:
+    chosen = {"first": first_fit, "next": next_fit}[search]
+    return Policy(name, open_area=open_area, setup=setup, alloc=compiled(bind(alloc, name, search=chosen)), free=free, granted=granted,
+                  n_words=n_words, blocks=free_runs, check=check)
