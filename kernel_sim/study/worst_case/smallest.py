@@ -57,9 +57,10 @@ def enough(game: Game) -> int:
 
 
 def climb(game: Game, search: Callable[[int], Found], largest: int, engine: str) -> Smallest:
-    """Search ever larger memories until the requester does not win. The first is one frame too small for what can be live."""
+    """Search ever larger memories until the requester does not win. The first is one frame too small for what can be live, or a single frame."""
     defeating: list[Operation] | None = None
-    for n_frames in range(max(1, game.most - 1), largest + 1):
+    first = 1 if game.count_granted else max(1, game.most - 1)
+    for n_frames in range(first, largest + 1):
         found = search(n_frames)
         if found.operations is None:
             return Smallest(n_frames, defeating, found.n_states, engine)
@@ -68,12 +69,12 @@ def climb(game: Game, search: Callable[[int], Found], largest: int, engine: str)
     raise Unsettled(f"not settled: even a memory of {largest} frames is defeated; {ways}")
 
 
-def smallest_for_the_best(game: Game, max_states: int = MAX_STATES, progress: Progress | None = None,
-                          against: str | type | Policy = "first-fit") -> Smallest:
+def smallest_for_the_best(against: str | type | Policy, game: Game, max_states: int = MAX_STATES,
+                          progress: Progress | None = None) -> Smallest:
     """The smallest memory in which some allocator never fails. Below it none does: `defeating` is the winning strategy played against a policy."""
     from kernel_sim.study.worst_case.optimal import defeat, solve
 
-    loaded = load_policy(against)
+    loaded = load_policy(against, uncompiled=True)      # for a dozen operations
 
     def search(n_frames: int) -> Found:
         solved = solve(n_frames, game, max_states, progress)
