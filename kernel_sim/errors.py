@@ -16,6 +16,7 @@
     ├── GuestFault           the guest's mistake, with the instruction that made it
     ├── BadInput             a file's or an argument's mistake: one line, exit status 2
     │   └── BadPolicy          a policy that does not load or returns nonsense
+    ├── Unsettled            a search that ended at its limit, before the answer was certain
     └── BrokenInvariant      ours: the books disagree, and nothing after this can be trusted
 
 Errors carry facts: the frame, its number in hexadecimal, and the event that put it into the state it is in. Heaps and slabs are asked by
@@ -122,6 +123,10 @@ class BadInput(SimError, ValueError):
 
 class BadPolicy(BadInput):
     """A policy that is unknown, does not load, or returned what no policy may return."""
+
+
+class Unsettled(SimError):
+    """A search ended at the limit it was given, before the answer was certain."""
 
 
 class BrokenInvariant(SimError):

@@ -114,9 +114,10 @@ def finish(args: argparse.Namespace, manager: FrameManager, report: dict[str, An
 
 
 def to_json(report: dict[str, Any] | list[dict[str, Any]]) -> str:
-    """JSON for programs and for people: lists of numbers stand on one line."""
+    """JSON for programs and for people: lists of numbers, and of operations (``"a:3"``), stand on one line."""
     text = json.dumps(report, indent=2)
-    return re.sub(r"\[\n[\s\d,-]+\]", lambda numbers: re.sub(r"\s+", " ", numbers[0]).replace("[ ", "[").replace(" ]", "]"), text)
+    plain_list = r'\[\n(?:\s*(?:-?\d+|"[af]:\d+"),?)+\s*\]'
+    return re.sub(plain_list, lambda found: re.sub(r"\s+", " ", found[0]).replace("[ ", "[").replace(" ]", "]"), text)
 
 
 def summary(report: dict[str, Any]) -> Iterator[str]:

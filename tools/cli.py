@@ -23,14 +23,15 @@ PROGRAM = "kernel-sim"
 
 
 def commands() -> list[str]:
-    """The commands there are, by the names people type: ``import_.py`` is ``import``."""
+    """The commands there are, by the names people type: ``import_.py`` is ``import``, ``worst_case.py`` is ``worst-case``."""
     import kernel_sim.tools as package
 
-    return sorted(name.rstrip("_") for _, name, _ in pkgutil.iter_modules(package.__path__) if not name.startswith("_") and name != "cli")
+    names = [name for _, name, _ in pkgutil.iter_modules(package.__path__) if not name.startswith("_") and name != "cli"]
+    return sorted(name.rstrip("_").replace("_", "-") for name in names)
 
 
 def _module(command: str) -> str:
-    return command + "_" if command in ("import",) else command
+    return command + "_" if command in ("import",) else command.replace("-", "_")
 
 
 class _Parser(argparse.ArgumentParser):
