@@ -53,10 +53,14 @@ def check_arguments(args: argparse.Namespace) -> None:
 
 
 def load_trace(args: argparse.Namespace, path: str) -> Trace:
-    """The trace, of a text the part between the markers."""
+    """The trace, of a text the part between the markers; of a TOML file the workload that it describes."""
     from kernel_sim.study.trace import Trace
 
     if args.from_marker is None and args.to_marker is None:
+        if Path(path).suffix == ".toml":
+            from kernel_sim.study import workload
+
+            return workload.generate(workload.load(path))
         return Trace.load(path)
     from kernel_sim.study.formats import ftrace
     from kernel_sim.study.trace import bundled
