@@ -12,7 +12,8 @@ A sample only looks: it changes nothing, and placements are those of a replay wi
 ``failed``                  allocations so far that were not served
 ``steps``                   the policy's steps so far: blocks or holes examined, splits, merges
 ``steps_per_operation``     its steps since the sample before, for each operation since
-``unusable_index_0`` … 10   the kernel's index by order, in thousandths, all zones together (`kernel_sim.fragmentation`)
+``free_blocks_0`` … 10      free blocks by order, all zones together, as in ``/proc/buddyinfo``
+``unusable_index_0`` … 10   the kernel's index by order, in thousandths (`kernel_sim.fragmentation`)
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ _SAMPLES = 200
 
 COLUMNS = (
     "operation", "free_frames", "used_frames", "padding_frames", "internal_fragmentation", "external_fragmentation", "holes", "largest_free_run",
-    "free_huge_frames", "failed", "steps", "steps_per_operation", *(f"unusable_index_{order}" for order in range(N_ORDERS)),
+    "free_huge_frames", "failed", "steps", "steps_per_operation", *(f"free_blocks_{order}" for order in range(N_ORDERS)),
+    *(f"unusable_index_{order}" for order in range(N_ORDERS)),
 )
 
 Number = int | float
@@ -107,7 +109,7 @@ def memory_now(manager: FrameManager) -> dict[str, Number]:
         "internal_fragmentation": _share(padding, stats.n_used), "external_fragmentation": _share(stats.n_free - largest, stats.n_free),
         "holes": len(lengths), "largest_free_run": largest,
         "free_huge_frames": sum(blocks[order] << order - _HUGE_ORDER for order in range(_HUGE_ORDER, MAX_ORDER + 1)),
-        "failed": stats.n_failed, "steps": stats.steps,
+        "failed": stats.n_failed, "steps": stats.steps, **{f"free_blocks_{order}": n for order, n in enumerate(blocks)},
         **{f"unusable_index_{order}": unusable_index(blocks, order) for order in range(N_ORDERS)},
     }
 

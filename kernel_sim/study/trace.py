@@ -74,8 +74,8 @@ class Trace:
         if self.memory_map is not None:
             object.__setattr__(self, "memory_map", tuple((int(first), int(end)) for first, end in self.memory_map))
             check_ranges(self.memory_map, "a trace's memory map")
-        if self.plain_frames is not None and not 0 < self.plain_frames <= MAX_FRAMES:
-            raise BadInput(f"a trace's plain memory of {self.plain_frames} frames")
+        if self.plain_frames is not None and not (isinstance(self.plain_frames, int) and 0 < self.plain_frames <= MAX_FRAMES):
+            raise BadInput(f"a trace's plain memory of {self.plain_frames!r} frames")
         self._check_events()
 
     @classmethod
