@@ -102,7 +102,7 @@ def memory_now(manager: FrameManager) -> dict[str, Number]:
     """Those of COLUMNS that a single look at a manager can tell."""
     stats, zones = manager.stats(), manager.free_runs_by_zone()
     lengths = np.concatenate([runs[:, 1] - runs[:, 0] for runs in zones])
-    blocks: Sequence[int] = sum(count_blocks(runs) for runs in zones).tolist()
+    blocks: Sequence[int] = np.sum([count_blocks(runs) for runs in zones], axis=0).tolist()
     largest, padding = int(lengths.max(initial=0)), count_frames(manager.table, PAD)
     return {
         "free_frames": stats.n_free, "used_frames": stats.n_used, "padding_frames": padding,

@@ -32,7 +32,8 @@ def geometric(rng: Rng, mean: float, n: int) -> Array:
     """`n` whole numbers (int64) from 1 on: trials up to the first success, which takes `mean` on average."""
     if mean == 1:
         return np.ones(n, np.int64)
-    return 1 + np.floor(np.log1p(-rng.random(n)) / np.log1p(-1 / mean)).astype(np.int64)
+    failures: Array = np.floor(np.log1p(-rng.random(n)) / np.log1p(-1 / mean)).astype(np.int64)
+    return failures + 1
 
 
 def uniform(rng: Rng, lowest: int, highest: int, n: int) -> Array:
@@ -43,7 +44,8 @@ def uniform(rng: Rng, lowest: int, highest: int, n: int) -> Array:
 def weighted(rng: Rng, weights: Sequence[float] | Array, n: int) -> Array:
     """`n` places (int64) in `weights`, each as often as its weight says."""
     shares = np.cumsum(np.asarray(weights, np.float64))
-    return np.searchsorted(shares, rng.random(n) * shares[-1], side="right").astype(np.int64)
+    places: Array = np.searchsorted(shares, rng.random(n) * shares[-1], side="right").astype(np.int64)
+    return places
 
 
 def shuffled(rng: Rng, n: int) -> Array:

@@ -132,7 +132,7 @@ def _words(text: str) -> dict[str, str]:
     while text[at:].strip():
         word = _WORD.match(text, at)
         if word is None:
-            raise BadInput(f"workload: {text[at:].split()[0]!r} is not key=value, such as sizes=uniform(1,16)")
+            raise BadInput(f"workload: {text[at:].split(maxsplit=1)[0]!r} is not key=value, such as sizes=uniform(1,16)")
         if word[1] in keys:
             raise BadInput(f"workload: {word[1]}: said twice")
         keys[word[1]] = word[2]
