@@ -174,6 +174,12 @@ def lazy_memory(size_bytes: int) -> mmap.mmap:
     return memory
 
 
+def count_frames(table: Table, state: int) -> int:
+    """How many frames are in a state, which is not FREE. The work is that of the chunks that were ever touched."""
+    edges = np.flatnonzero(np.diff(table.touched, prepend=0, append=0)) << CHUNK_SHIFT
+    return sum(int(np.count_nonzero(table.frames[first:end]["state"] == state)) for first, end in edges.reshape(-1, 2).tolist())
+
+
 RUN_HOLE, RUN_RESERVED, RUN_USED, RUN_FREE = 0, 1, 2, 3
 _RUN_OF_STATE = np.array([RUN_FREE, RUN_USED, RUN_USED, RUN_USED, RUN_RESERVED, RUN_HOLE], np.uint8)
 

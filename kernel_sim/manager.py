@@ -112,15 +112,23 @@ class FrameManager:
 
     def free_runs(self) -> list[Range]:
         """The free frames as maximal (first, end) runs, ascending. A run ends at a zone's edge."""
-        return [run for zone in self._free_runs() for run in zip(*zone.T.tolist(), strict=True)]
+        return [run for zone in self.free_runs_by_zone() for run in zip(*zone.T.tolist(), strict=True)]
+
+    def free_runs_by_zone(self) -> list[Array]:
+        """The free runs of each zone, as int64 rows (first, end): for many runs, without a Python number for each."""
+        firsts, kinds = state_runs(self.table)
+        ends = np.append(firsts[1:], self.n_table_frames)
+        runs = np.stack([firsts[kinds == RUN_FREE], ends[kinds == RUN_FREE]], axis=1)
+        cut = [np.clip(runs, zone.first_pfn, zone.end_pfn) for zone in self.zones]
+        return [np.ascontiguousarray(zone[zone[:, 0] < zone[:, 1]]) for zone in cut]
 
     def largest_free_run(self) -> int:
         """Frames in the longest free run."""
-        return max((int((runs[:, 1] - runs[:, 0]).max()) for runs in self._free_runs() if len(runs)), default=0)
+        return max((int((runs[:, 1] - runs[:, 0]).max()) for runs in self.free_runs_by_zone() if len(runs)), default=0)
 
     def buddyinfo(self) -> dict[str, tuple[int, ...]]:
         """Free blocks by order, 0 to 10, for each zone: the free runs cut into the largest aligned blocks."""
-        counts = [fragmentation.count_blocks(runs) for runs in self._free_runs()]
+        counts = [fragmentation.count_blocks(runs) for runs in self.free_runs_by_zone()]
         return {zone.name: tuple(by_order.tolist()) for zone, by_order in zip(self.zones, counts, strict=True)}
 
     def unusable_index(self, order: int, zone: str | None = None) -> int:
@@ -216,17 +224,9 @@ class FrameManager:
         self.zone_records[number] = (zone.first_pfn, zone.end_pfn, for_hire, int((ends - firsts).sum()), address_of(words), len(words))
         self.entries.setup(self.root, number, firsts, ends)
 
-    def _free_runs(self) -> list[Array]:
-        """The free runs of each zone, as int64 rows (first, end)."""
-        firsts, kinds = state_runs(self.table)
-        ends = np.append(firsts[1:], self.n_table_frames)
-        runs = np.stack([firsts[kinds == RUN_FREE], ends[kinds == RUN_FREE]], axis=1)
-        cut = [np.clip(runs, zone.first_pfn, zone.end_pfn) for zone in self.zones]
-        return [np.ascontiguousarray(zone[zone[:, 0] < zone[:, 1]]) for zone in cut]
-
     def free_runs_of(self, zone: int) -> Array:
         """The free runs of one zone, as int64 rows (first, end)."""
-        return self._free_runs()[zone]
+        return self.free_runs_by_zone()[zone]
 
     def _counts(self, zone: str | None) -> tuple[int, ...]:
         info = self.buddyinfo()

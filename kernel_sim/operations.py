@@ -62,8 +62,9 @@ class Performed:
         return hashlib.sha256(self.placements.astype("<i8").tobytes()).hexdigest()
 
 
-def perform(manager: FrameManager, operations: Array, n_slots: int | None = None, progress: Callable[[int], None] | None = None) -> Performed:
-    """Carry operations (an array of OPERATION) out on a manager; `progress` is told how many are done.
+def perform(manager: FrameManager, operations: Array, n_slots: int | None = None, progress: Callable[[int], None] | None = None,
+            every: int = 0) -> Performed:
+    """Carry operations (an array of OPERATION) out on a manager; `progress` is told how many are done, now and then, and after every `every` of them.
 
     `n_slots` is given for operations that are known to be right, those of a `SlotPlan`; without it they are checked first. An interrupt (Ctrl-C) ends
     the work early, and `n_performed` says where. BadInput for operations that make no sense; BadFree or BrokenInvariant when the manager refuses a
@@ -76,7 +77,8 @@ def perform(manager: FrameManager, operations: Array, n_slots: int | None = None
     done = 0
     try:
         while done < len(operations):
-            n_done, status = loop(manager.root, operations[done:done + stride], placements, counts)
+            n_next = min(stride, every - done % every) if every else stride
+            n_done, status = loop(manager.root, operations[done:done + n_next], placements, counts)
             done += int(n_done)
             if status != events.OK:
                 raise manager.error_for(int(status), int(operations[done]["n_frames"]))

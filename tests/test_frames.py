@@ -25,6 +25,7 @@ from kernel_sim.frames import (
     TAIL,
     Table,
     claim,
+    count_frames,
     end_of_free,
     lazy_zeros,
     mark,
@@ -133,6 +134,7 @@ def test_runs(stretches: list[tuple[str, int]], data: st.DataObject) -> None:
     found_firsts, found_kinds = state_runs(table)
     assert found_firsts.tolist() == firsts
     assert found_kinds.tolist() == [kinds[at] for at in firsts]
+    assert [count_frames(table, LETTERS.index(letter)) for letter in "HRP_"] == [text.count(letter) for letter in "HRP_"]
 
 
 def test_states_have_one_number_each() -> None:

@@ -28,7 +28,8 @@ FLOORS = (
 """From the ground up. A room may use what stands below it, and its own floor, except that `machine` and `study` do not know each other."""
 
 ONLY_IMPORTER = {"numba": "kernel_sim/compiled.py", "unicorn": "kernel_sim/machine/cpu.py", "capstone": "kernel_sim/machine/listing.py",
-                 "elftools": "kernel_sim/machine/loader.py", "PIL": "kernel_sim/study/drawing/png.py"}
+                 "elftools": "kernel_sim/machine/loader.py", "PIL": "kernel_sim/study/drawing/png.py",
+                 "matplotlib": "kernel_sim/study/drawing/timeline.py"}
 
 
 def sources() -> list[Path]:
@@ -94,7 +95,7 @@ def test_the_public_names_are_there_and_documented() -> None:
 
 
 def test_importing_the_package_imports_nothing_heavy() -> None:
-    heavy = ("numba", "numpy", "unicorn", "capstone", "rich")
+    heavy = ("numba", "numpy", "unicorn", "capstone", "rich", "matplotlib")
     program = f"import sys, kernel_sim, kernel_sim.tools.cli; print([name for name in {heavy} if name in sys.modules])"
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.strip() == "[]"
 

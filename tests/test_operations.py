@@ -12,7 +12,7 @@ from contract.specs import PLAIN, SPECS, short
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kernel_sim import BadFree, BadInput, BrokenInvariant, DoubleFree, FrameManager, NotAllocated, OutOfFrames
+from kernel_sim import BadFree, BadInput, BrokenInvariant, DoubleFree, FrameManager, NotAllocated, OutOfFrames, load_policy
 from kernel_sim.operations import ALLOC, FREE, FREE_PREEXISTING, IMPLIED, OPERATION, Performed, check_operations, perform
 
 Array = np.ndarray[Any, Any]
@@ -190,3 +190,18 @@ def test_the_same_as_asking_the_manager_one_by_one(spec: str, steps: list[tuple[
     assert batch.table.frames.tobytes() == single.table.frames.tobytes()
     assert batch.stats() == single.stats()
     batch.check()
+
+
+@pytest.mark.parametrize("every, told", [(1, [1, 2, 3, 4, 5]), (2, [2, 4, 5]), (5, [5]), (9, [5])])
+def test_progress_is_told_as_often_as_is_asked(every: int, told: list[int]) -> None:
+    seen: list[int] = []
+    rows = operations((ALLOC, 0, 1), (ALLOC, 1, 1), (FREE, 0, 1), (ALLOC, 2, 1), (FREE, 1, 1))
+    perform(FrameManager(8, load_policy("first-fit", uncompiled=True)), rows, progress=seen.append, every=every)
+    assert seen == told
+
+
+def test_progress_is_told_in_between_of_long_stretches() -> None:
+    seen: list[int] = []
+    perform(FrameManager(8, load_policy("first-fit", uncompiled=True)), operations(*[(ALLOC, slot, 9) for slot in range(700)]), progress=seen.append,
+            every=600)
+    assert 600 in seen and seen[-1] == 700 and max(np.diff([0, *seen])) <= 256

@@ -77,17 +77,19 @@ EVENT = st.tuples(
     st.lists(EVENT, max_size=20),
     st.none() | st.just(((1, 5), (7, 9))),
     st.none() | st.lists(st.integers(0, 3), min_size=1, max_size=20),
+    st.none() | st.integers(1, MAX_FRAMES),
 )
 def test_a_file_gives_back_what_was_saved(
     tmp_path_factory: pytest.TempPathFactory,
     events: list[tuple[int, ...]],
     memory_map: tuple[tuple[int, int], ...] | None,
     codes: list[int] | None,
+    plain_frames: int | None,
 ) -> None:
     names = ("kind", "n_frames", "pfn", "mobility", "cpu", "owner", "time_us")
     columns = {name: np.array([event[i] for event in events], np.int64) for i, name in enumerate(names)}
     start = None if codes is None else FrameMap.from_codes(np.array(codes, np.uint8))
-    trace = Trace(**columns, owners=("a-1", "b: c-2", "ü\n"), name="n", memory_map=memory_map, start=start)
+    trace = Trace(**columns, owners=("a-1", "b: c-2", "ü\n"), name="n", memory_map=memory_map, start=start, plain_frames=plain_frames)
     path = tmp_path_factory.mktemp("trace") / "file"
     trace.save(path)
     loaded = Trace.load(path)
@@ -103,6 +105,7 @@ def test_traces_differ() -> None:
         small(name="other"),
         small(cpu=[0, 1]),
         small(memory_map=((0, 99),)),
+        small(plain_frames=99),
         replace(small(), owners=("x",)),
         small(start=FrameMap.from_codes(np.ones(20, np.uint8))),
     ):
@@ -128,6 +131,9 @@ def test_damaged_files(tmp_path: Path) -> None:
         {"memory_map": 5},
         {"memory_map": [[2, 1]]},
         {"memory_map": [[1]]},
+        {"plain_frames": 0},
+        {"plain_frames": "many"},
+        {"plain_frames": 1.5},
         {"start": {}},
         {"start": {"n_frames": 21, "zones": []}},
         {"start": {"n_frames": 20, "zones": [["a", 0, 99]]}},

@@ -46,17 +46,34 @@ def check_arguments(args: argparse.Namespace) -> None:
         from kernel_sim.study.drawing import check_suffix
 
         check_suffix(args.map)
-        if not Path(args.map).parent.is_dir():
-            raise BadInput(f"{args.map}: no such folder")
+        check_folder(args.map)
     if args.memory and args.memory_map:
         raise BadInput("--memory and --memory-map: a memory has a size or a memory map, not both")
 
 
+def check_folder(path: str) -> None:
+    """BadInput unless there is a folder for a file that is to be written."""
+    if not Path(path).parent.is_dir():
+        raise BadInput(f"{path}: no such folder")
+
+
+def positive(text: str) -> int:
+    """An argument that is a whole number from 1 on."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("at least 1")
+    return value
+
+
 def load_trace(args: argparse.Namespace, path: str) -> Trace:
-    """The trace, of a text the part between the markers."""
+    """The trace, of a text the part between the markers; of a TOML file the workload that it describes."""
     from kernel_sim.study.trace import Trace
 
     if args.from_marker is None and args.to_marker is None:
+        if Path(path).suffix == ".toml":
+            from kernel_sim.study import workload
+
+            return workload.generate(workload.load(path))
         return Trace.load(path)
     from kernel_sim.study.formats import ftrace
     from kernel_sim.study.trace import bundled
@@ -116,7 +133,7 @@ def finish(args: argparse.Namespace, manager: FrameManager, report: dict[str, An
 def to_json(report: dict[str, Any] | list[dict[str, Any]]) -> str:
     """JSON for programs and for people: lists of numbers, and of operations (``"a:3"``), stand on one line."""
     text = json.dumps(report, indent=2)
-    plain_list = r'\[\n(?:\s*(?:-?\d+|"[af]:\d+"),?)+\s*\]'
+    plain_list = r'\[\n(?:\s*(?:-?[\d.]+(?:e[+-]?\d+)?|"[af]:\d+"),?)+\s*\]'
     return re.sub(plain_list, lambda found: re.sub(r"\s+", " ", found[0]).replace("[ ", "[").replace(" ]", "]"), text)
 
 
@@ -133,5 +150,7 @@ def summary(report: dict[str, Any]) -> Iterator[str]:
     yield (f"  {report['steps']:,} steps: {report['holes_examined']:,} blocks or holes examined, {report['splits']:,} splits, "
            f"{report['merges']:,} merges")
     yield f"  {report['internal_fragmentation']:.1%} of what was granted was not asked for (internal fragmentation)"
+    if "samples" in report:
+        yield f"  {len(report['samples']['operation']):,} samples, one after every {report['samples']['every']:,} operations"
     if "placements_sha256" in report:
         yield f"  placements {report['placements_sha256'][:16]}…"

@@ -26,16 +26,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
                         help="what runs: a program of the SDK by its name, or an ELF image (default: replay)")
     _playing.add_arguments(parser)
     parser.add_argument("--seed", type=int, default=0, help="handed to the guest (default: 0)")
-    parser.add_argument("--budget", type=_positive, metavar="BLOCKS",
+    parser.add_argument("--budget", type=_playing.positive, metavar="BLOCKS",
                         help="stop a guest after so many blocks of code (default: enough for the trace, two billion at least)")
     parser.add_argument("--trace-guest", action="store_true", help="print every instruction before it runs, on standard error")
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError("at least one block")
-    return value
 
 
 def run(args: argparse.Namespace) -> int:

@@ -16,6 +16,7 @@ from kernel_sim.zones import Range
 
 if TYPE_CHECKING:
     from kernel_sim.study.framemap import FrameMap
+    from kernel_sim.study.metrics import Samples
     from kernel_sim.study.trace import Trace
 
 
@@ -26,6 +27,7 @@ class Replay:
     manager: FrameManager
     plan: slots.SlotPlan
     performed: Performed
+    samples: Samples | None = None
 
     @property
     def complete(self) -> bool:
@@ -34,16 +36,34 @@ class Replay:
 
     def report(self) -> dict[str, Any]:
         """The numbers of `kernel-sim replay --json`."""
-        return {**memory_report(self.manager), **operations_report(self.plan.counts, self.performed)}
+        samples = {"samples": self.samples.as_json()} if self.samples is not None else {}
+        return {**memory_report(self.manager), **operations_report(self.plan.counts, self.performed), **samples}
 
 
 def replay(trace: Trace, policy: str | type | Policy = "buddy", *, n_frames: int | None = None, memory_map: Sequence[Range] | None = None,
-           start: FrameMap | None = None, progress: Callable[[int], None] | None = None) -> Replay:
+           start: FrameMap | None = None, progress: Callable[[int], None] | None = None, every: int = 0) -> Replay:
     """Play a trace on a memory of its own, of another size (`n_frames`), or with another memory map or start map (`kernel_sim.study.setting`).
 
-    BadInput for a memory that does not fit the trace, BadPolicy for a policy. An interrupt ends the replay early; see `Replay.complete`.
+    With `every`, the memory is looked at after so many operations each (`Replay.samples`). BadInput for a memory that does not fit the trace,
+    BadPolicy for a policy. An interrupt ends the replay early; see `Replay.complete`.
     """
     setting = settle(trace, n_frames, memory_map, start)
     plan = slots.operations(trace, setting.start, setting.usable)
-    manager = FrameManager(setting.zones, policy, setting.in_use)
-    return Replay(manager, plan, perform(manager, plan.operations, plan.n_slots, progress))
+    return play(FrameManager(setting.zones, policy, setting.in_use), plan, progress, every)
+
+
+def play(manager: FrameManager, plan: slots.SlotPlan, progress: Callable[[int], None] | None = None, every: int = 0) -> Replay:
+    """Carry a plan out on a manager, with a sample after every `every` operations if that is not 0."""
+    if not every:
+        return Replay(manager, plan, perform(manager, plan.operations, plan.n_slots, progress))
+    from kernel_sim.study.metrics import Sampler
+
+    sampler = Sampler(manager, every)
+
+    def look(done: int) -> None:
+        sampler(done)
+        if progress:
+            progress(done)
+
+    performed = perform(manager, plan.operations, plan.n_slots, look, every)
+    return Replay(manager, plan, performed, sampler.samples(performed.n_performed))

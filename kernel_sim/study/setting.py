@@ -34,13 +34,15 @@ def settle(trace: Trace | None, n_frames: int | None = None, memory_map: Sequenc
     """The memory for a trace.
 
     `n_frames` makes one plain zone, `memory_map` (usable frames) the zones of a PC. With neither, the trace's own memory map and start map are
-    taken, or, where it has none, a plain memory that holds every frame it names. `start` marks what is in use; what it calls a hole is one.
+    taken; where it has none, a plain memory of the size it was made for, or one that holds every frame it names. `start` marks what is in use;
+    what it calls a hole is one.
     BadInput when a size and a map are both given, or when the two maps have no frame in common.
     """
     if n_frames is not None and memory_map is not None:
         raise BadInput("a memory has a size or a memory map, not both")
     if n_frames is None and memory_map is None and trace is not None:
         memory_map, start = trace.memory_map, start if start is not None else trace.start
+        n_frames = trace.plain_frames if memory_map is None else None
     if start is None:
         if memory_map is not None:
             return Setting(tuple(cut_zones(memory_map)), usable=tuple(memory_map))

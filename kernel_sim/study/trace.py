@@ -47,6 +47,8 @@ class Trace:
     ``owner``     whose doing it was, an index of ``owners`` (u2)
     ``time_us``   microseconds since the first event; 0 where no times are known (i8)
 
+    ``plain_frames`` is the size of the plain memory that a trace was made for which no machine recorded; its pfns are mere names then.
+
     Columns are read-only. BadInput for columns that do not fit together, and for frames that no frame table can describe.
     """
 
@@ -61,6 +63,7 @@ class Trace:
     name: str = ""
     memory_map: tuple[Range, ...] | None = None
     start: FrameMap | None = None
+    plain_frames: int | None = None
 
     def __post_init__(self) -> None:
         for name, kind in _COLUMNS.items():
@@ -71,6 +74,8 @@ class Trace:
         if self.memory_map is not None:
             object.__setattr__(self, "memory_map", tuple((int(first), int(end)) for first, end in self.memory_map))
             check_ranges(self.memory_map, "a trace's memory map")
+        if self.plain_frames is not None and not (isinstance(self.plain_frames, int) and 0 < self.plain_frames <= MAX_FRAMES):
+            raise BadInput(f"a trace's plain memory of {self.plain_frames!r} frames")
         self._check_events()
 
     @classmethod
@@ -115,6 +120,8 @@ class Trace:
         for name in _DIFFERENCES:
             columns[name] = _narrow(np.diff(columns[name], prepend=0))
         header: dict[str, Any] = {"name": self.name, "owners": self.owners, "memory_map": self.memory_map, "start": None}
+        if self.plain_frames is not None:
+            header["plain_frames"] = self.plain_frames
         if self.start is not None:
             header["start"] = {"n_frames": self.start.n_frames, "zones": self.start.zones}
             runs = self.start.runs()
@@ -192,5 +199,5 @@ def _unpacked(header: Mapping[str, Any], columns: Mapping[str, Array]) -> Trace:
         runs = np.column_stack([end - columns["start_length"], end, columns["start_kind"]])
         start = FrameMap.from_runs(start["n_frames"], runs, tuple((name, first, end) for name, first, end in start["zones"]))
     memory_map = header["memory_map"]
-    return Trace(**events, owners=tuple(header["owners"]), name=header["name"], start=start,
+    return Trace(**events, owners=tuple(header["owners"]), name=header["name"], start=start, plain_frames=header.get("plain_frames"),
                  memory_map=None if memory_map is None else tuple((first, end) for first, end in memory_map))
