@@ -465,6 +465,15 @@ def list_upwards(area: LinuxArea, first: int, end: int) -> None:
         first += int64(1) << order
 
 
+@compiled
+def decay(area: LinuxArea, cpu: int) -> None:
+    """What the kernel does once a second: lower what a processor may hold by an eighth, and give back what is too much."""
+    words = area.words
+    high = max(words[cpu + COUNT] - (words[BATCH] << BATCH_SCALE), words[cpu + CPU_HIGH] - (words[cpu + CPU_HIGH] >> 3), words[HIGH_MIN])
+    words[cpu + CPU_HIGH] = min(high, words[cpu + CPU_HIGH])
+    give_back(area, cpu, max(words[cpu + COUNT] - words[cpu + CPU_HIGH], 0), int64(0))
+
+
 def free_blocks_by_order(area: LinuxArea) -> tuple[int, ...]:
     """Free blocks of order 0 to 10 that are on the lists, as /proc/buddyinfo counts them: what waits on the processors' lists is not among them."""
     counts = [0] * N_ORDERS
