@@ -24,6 +24,7 @@ from kernel_sim.study.runs import FREE, HOLE, MAX_MAP_FRAMES, RESERVED, USED, Ru
 Array = np.ndarray[Any, Any]
 
 BUDDY, NOPAGE, RESERVED_PAGE = 1 << 10, 1 << 20, 1 << 32
+LRU, SLAB, ANON, PAGE_TABLE = 1 << 5, 1 << 7, 1 << 12, 1 << 26
 WORD_BYTES = 8
 _UNUSED_BITS = -1 << 48
 _CHUNK_FRAMES = 1 << 17  # 1 MiB of words: read, classified and forgotten while it is in the cache
@@ -48,6 +49,12 @@ def read(stream: io.BufferedReader, path: str | Path) -> RunBuilder:
     if not built.n_frames:
         raise BadInput(f"{path}: there is nothing in it")
     return built
+
+
+def mobility(words: Array) -> Array:
+    """How movable each frame looks (int8): 1 for what the kernel could move (LRU, ANON), -1 for what it cannot (SLAB, page tables, no flag at all)."""
+    movable, fixed = words & (LRU | ANON) != 0, (words & (SLAB | PAGE_TABLE) != 0) | (words == 0)
+    return movable.astype(np.int8) - fixed.astype(np.int8)
 
 
 def to_bytes(codes: Array) -> bytes:
