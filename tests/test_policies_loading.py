@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from contract.specs import BUILT_IN
+from contract.specs import EVERY
 
 import kernel_sim.allocators
 import kernel_sim.study.contract.rules
@@ -44,10 +44,10 @@ def test_a_policy_tells_its_theory(name: str) -> None:
     assert all(f"\n{part}: " in theory for part in ("Source", "Idea", "Invariant", "Cost"))
 
 
-@pytest.mark.parametrize("spec", BUILT_IN)
+@pytest.mark.parametrize("spec", EVERY)
 def test_a_policy_is_known_by_its_full_name(spec: str) -> None:
     assert load_policy(spec).name == spec
-    assert FrameManager(16, spec).policy.name == spec
+    assert FrameManager(16, load_policy(spec, uncompiled=True)).policy.name == spec
 
 
 def test_defaults_are_left_out_of_the_name() -> None:
@@ -75,7 +75,10 @@ def test_defaults_are_filled_in_and_the_rest_sorted() -> None:
     ("buddy:order=lifo,order=address", "order is given twice"),
     ("buddy:order=lifo,", "no parameter ''"),
     ("buddy:=lifo", "no parameter ''"),
-    ("first-fit:order=lifo", "policy 'first-fit:order=lifo': no parameter 'order'; it has none"),
+    ("page-stack:order=lifo", "policy 'page-stack:order=lifo': no parameter 'order'; it has none"),
+    ("first-fit:order=lifo", r"order cannot be 'lifo'; there is order=address\|insert-front\|.*, coalesce=immediate\|deferred\|never, carve=low\|high, "),
+    ("first-fit:search=indexed,order=insert-back",
+     "^policy 'first-fit:order=insert-back,search=indexed': search=indexed goes with order=address, not with order=insert-back$"),
 ])
 def test_a_wrong_name(spec: str, complaint: str) -> None:
     with pytest.raises(BadPolicy, match=complaint) as caught:

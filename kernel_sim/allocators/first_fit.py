@@ -6,23 +6,30 @@ Idea: take the first that will do. Small holes gather at the low end, and large 
 
 Invariant: holes are in order of address, and no two touch.
 
-Cost: a search linear in the number of holes; freeing finds its neighbours by boundary tags, its place by the same walk.
+Cost: a search linear in the number of holes; freeing finds its neighbours by boundary tags, its place by the same walk. With
+``search=indexed`` all of it is logarithmic.
+
+Parameters: ``order=``, ``coalesce=``, ``carve=`` and ``search=`` are those of all fits (`kernel_sim.allocators.fits`). In another order than by address
+the first is not the lowest: first fit on holes by size, ascending, is best fit, and descending, worst fit.
 """
 
 from __future__ import annotations
 
 from kernel_sim.allocators.base import EXAMINED, Policy
-from kernel_sim.allocators.holes import HoleArea, behind, fit, length, lowest
+from kernel_sim.allocators.fits import FIT_PARAMETERS, Decision, fit
+from kernel_sim.allocators.hole_index import first_hole
+from kernel_sim.allocators.hole_order import behind, front
+from kernel_sim.allocators.holes import HoleArea, length
 from kernel_sim.compiled import compiled
 from kernel_sim.frames import NIL
 
-PARAMETERS: dict[str, tuple[str, ...]] = {}
+PARAMETERS = FIT_PARAMETERS
 
 
 @compiled
 def choose(area: HoleArea, n_frames: int) -> int:
-    """The lowest hole that is large enough."""
-    hole = lowest(area)
+    """The first hole that is large enough."""
+    hole = front(area)
     while hole != NIL:
         area.tally[EXAMINED] += 1
         if length(area, hole) >= n_frames:
@@ -31,5 +38,8 @@ def choose(area: HoleArea, n_frames: int) -> int:
     return NIL
 
 
-def build(name: str) -> Policy:
-    return fit(name, choose)
+DECISION = Decision(choose, first_hole)
+
+
+def build(name: str, order: str, coalesce: str, carve: str, search: str) -> Policy:
+    return fit(name, DECISION, order, coalesce, carve, search)

@@ -1,41 +1,47 @@
-"""Holes: free runs of any length, carved to serve and coalesced by address when freed. What all the fits share.
+"""Holes: free runs of any length, carved to serve and coalesced when freed. What all the fits share, whatever finds their holes.
 
-The holes of a zone are a doubly linked list in order of address. Its links run through the frame table, with *boundary tags* (Knuth,
-The Art of Computer Programming, volume 1, section 2.5, algorithm C), so that a freed range finds both neighbours without a search:
+A zone's holes carry *boundary tags* (Knuth, The Art of Computer Programming, volume 1, section 2.5, algorithm C), so that a freed range finds
+both neighbours without a search:
 
-    a hole's first frame    order |= FIRST, next and prev: the holes behind and before it
+    a hole's first frame    order |= FIRST, next and prev: links, for `hole_order`
     its second frame        next: its length
     its last frame          order |= LAST, prev: where it begins
 
-A hole of one frame is FIRST and LAST and needs no length. A policy is one decision: which hole, `choose`.
+A hole of one frame is FIRST and LAST and needs no length. How holes are found again is somebody else's: a list (`hole_order`), a tree
+(`hole_index`) or both. They are told of every change by one of four verbs, before the tags are rewritten:
+
+    enter(hole, n)              a new hole of n frames
+    leave(hole, n)              it is gone
+    carved(hole, n, rest, m)    a part was given out; the rest is m frames at `rest`
+    joined(hole, n, all, m)     it became part of a hole of m frames at `all`; the others that did have left
+
+A policy is one decision: which hole, `choose`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from kernel_sim.allocators.base import MERGES, SPLITS, Policy, Request
-from kernel_sim.compiled import Array, bind, compiled, int64, plain
+from kernel_sim.allocators.base import MERGES, SPLITS, Request
+from kernel_sim.compiled import Array, compiled, int64, plain
 from kernel_sim.errors import BrokenInvariant
 from kernel_sim.frames import NIL, NO_FRAMES, frame, words_at
 
 FIRST, LAST = 1, 2
-HEAD, ROVER = 0, 1      # words: the lowest hole, and where next fit goes on
+HEAD, TAIL, ROVER, MARK = range(4)
+"""Words: the first hole of the list and the last; where next fit goes on, as an address; a hole whose place in the list matters (`hole_order`)."""
+N_WORDS = 4
 
 
 class HoleArea(NamedTuple):
     """One zone's holes."""
 
     frames: Array
-    words: Array        # int64: HEAD, ROVER
+    words: Array        # int64: HEAD, TAIL, ROVER, MARK; then an index's own
     tally: Array
     first: int
     end: int
-
-
-def n_words(first: int, end: int, n_runs: int) -> int:
-    return 2
 
 
 @compiled
@@ -43,17 +49,7 @@ def open_area(frames: Array, words: int, n_words: int, tally: Array, first: int,
     return HoleArea(frames, words_at(words, n_words), tally, first, end)
 
 
-@compiled
-def lowest(area: HoleArea) -> int:
-    """The hole with the lowest address, or NIL."""
-    return int64(area.words[HEAD])
-
-
-@compiled
-def behind(area: HoleArea, hole: int) -> int:
-    """The next hole upwards, or NIL."""
-    return int64(frame(area.frames, hole)["next"])
-
+# -- tags -----------------------------------------------------------------------------------------------------------------------------------
 
 @compiled
 def length(area: HoleArea, hole: int) -> int:
@@ -81,82 +77,39 @@ def untag(area: HoleArea, hole: int, n_frames: int) -> None:
 
 
 @compiled
-def link(area: HoleArea, before: int, hole: int, after: int) -> None:
-    """Put a hole into the list between two others; NIL stands for either end."""
-    frame(area.frames, hole)["prev"] = before
-    frame(area.frames, hole)["next"] = after
-    if before == NIL:
-        area.words[HEAD] = hole
-    else:
-        frame(area.frames, before)["next"] = hole
-    if after != NIL:
-        frame(area.frames, after)["prev"] = hole
+def hole_before(area: HoleArea, pfn: int) -> int:
+    """The hole that ends where pfn begins, or NIL."""
+    if pfn == area.first or frame(area.frames, pfn - 1)["order"] & LAST == 0:
+        return int64(NIL)
+    return pfn - 1 if frame(area.frames, pfn - 1)["order"] & FIRST else int64(frame(area.frames, pfn - 1)["prev"])
 
 
 @compiled
-def unlink(area: HoleArea, hole: int) -> None:
-    """Take a hole out of the list."""
-    before, after = int64(frame(area.frames, hole)["prev"]), int64(frame(area.frames, hole)["next"])
-    if before == NIL:
-        area.words[HEAD] = after
-    else:
-        frame(area.frames, before)["next"] = after
-    if after != NIL:
-        frame(area.frames, after)["prev"] = before
+def hole_at(area: HoleArea, pfn: int) -> int:
+    """The hole that begins at pfn, or NIL."""
+    return pfn if pfn < area.end and frame(area.frames, pfn)["order"] & FIRST != 0 else int64(NIL)
+
+
+# -- what the policy brings: bound by `fits` -----------------------------------------------------------------------------------------------
+
+@compiled
+def enter(area: HoleArea, hole: int, n_frames: int) -> None:
+    raise NotImplementedError
 
 
 @compiled
-def carve(area: HoleArea, hole: int, n_frames: int) -> None:
-    """Take frames from the low end of a hole; what is left of it keeps its place in the list."""
-    had = length(area, hole)
-    before, after = int64(frame(area.frames, hole)["prev"]), int64(frame(area.frames, hole)["next"])
-    untag(area, hole, had)
-    if had == n_frames:
-        unlink(area, hole)
-    else:
-        area.tally[SPLITS] += 1
-        link(area, before, hole + n_frames, after)
-        tag(area, hole + n_frames, had - n_frames)
+def leave(area: HoleArea, hole: int, n_frames: int) -> None:
+    raise NotImplementedError
 
 
 @compiled
-def free(area: HoleArea, pfn: int, request: Request) -> None:
-    """Make a freed range a hole, or part of the holes that touch it."""
-    coalesce(area, pfn, pfn + request.n_frames)
+def carved(area: HoleArea, hole: int, n_frames: int, rest: int, n_left: int) -> None:
+    raise NotImplementedError
 
 
 @compiled
-def coalesce(area: HoleArea, pfn: int, end: int) -> None:
-    """Make a range a hole, together with the holes that touch it."""
-    joins_left = pfn > area.first and frame(area.frames, pfn - 1)["order"] & LAST != 0
-    joins_right = end < area.end and frame(area.frames, end)["order"] & FIRST != 0
-    hole = pfn
-    if joins_left:
-        hole = pfn - 1 if frame(area.frames, pfn - 1)["order"] & FIRST else int64(frame(area.frames, pfn - 1)["prev"])
-        area.tally[MERGES] += 1
-        untag(area, hole, pfn - hole)
-    if joins_right:
-        n_right = length(area, end)
-        area.tally[MERGES] += 1
-        before, after = int64(frame(area.frames, end)["prev"]), int64(frame(area.frames, end)["next"])
-        untag(area, end, n_right)
-        if joins_left:
-            unlink(area, end)
-        else:
-            link(area, before, hole, after)
-        end += n_right
-    if not joins_left and not joins_right:
-        insert(area, hole)
-    tag(area, hole, end - hole)
-
-
-@compiled
-def insert(area: HoleArea, hole: int) -> None:
-    """Find a new hole's place in order of address, from the low end."""
-    before, after = int64(NIL), lowest(area)
-    while after != NIL and after < hole:
-        before, after = after, behind(area, after)
-    link(area, before, hole, after)
+def joined(area: HoleArea, hole: int, n_frames: int, whole: int, n_whole: int) -> None:
+    raise NotImplementedError
 
 
 @compiled
@@ -166,34 +119,106 @@ def choose(area: HoleArea, n_frames: int) -> int:
 
 
 @compiled
+def note(area: HoleArea, hole: int, n_frames: int, pfn: int, n_taken: int) -> None:
+    """Remember, for next fit, where frames are about to be taken."""
+    raise NotImplementedError
+
+
+@compiled
+def split_off(area: HoleArea, hole: int, n_frames: int, n_wanted: int) -> tuple[int, int]:
+    """Which frames of a hole are taken, and where the rest begins."""
+    raise NotImplementedError
+
+
+@compiled
+def front(area: HoleArea) -> int:
+    raise NotImplementedError
+
+
+@compiled
+def behind(area: HoleArea, hole: int) -> int:
+    raise NotImplementedError
+
+
+@compiled
+def settled(area: HoleArea) -> int:
+    """Where in the list coalescing may stop: no two holes from there on touch."""
+    raise NotImplementedError
+
+
+@compiled
+def settle(area: HoleArea) -> None:
+    """No two holes touch now."""
+    raise NotImplementedError
+
+
+# -- carving --------------------------------------------------------------------------------------------------------------------------------
+
+@compiled
+def low_end(area: HoleArea, hole: int, n_frames: int, n_wanted: int) -> tuple[int, int]:
+    """`split_off` for carve=low."""
+    return hole, hole + n_wanted
+
+
+@compiled
+def high_end(area: HoleArea, hole: int, n_frames: int, n_wanted: int) -> tuple[int, int]:
+    """`split_off` for carve=high."""
+    return hole + n_frames - n_wanted, hole
+
+
+@compiled
+def carve(area: HoleArea, hole: int, n_wanted: int) -> int:
+    """Take frames from one end of a hole. Returns the first of them."""
+    n_frames = length(area, hole)
+    pfn, rest = split_off(area, hole, n_frames, n_wanted)
+    note(area, hole, n_frames, pfn, n_wanted)
+    give(area, hole, n_frames, rest, n_frames - n_wanted)
+    return pfn
+
+
+@compiled
+def give(area: HoleArea, hole: int, n_frames: int, rest: int, n_left: int) -> None:
+    """Of a hole only the rest is left, if anything is."""
+    if n_left == 0:
+        leave(area, hole, n_frames)
+        untag(area, hole, n_frames)
+    else:
+        area.tally[SPLITS] += 1
+        carved(area, hole, n_frames, rest, n_left)
+        untag(area, hole, n_frames)
+        tag(area, rest, n_left)
+
+
+@compiled
 def alloc(area: HoleArea, request: Request) -> int:
-    """Choose a hole and carve the request from its low end."""
+    """Choose a hole and carve the request from it."""
     hole = choose(area, request.n_frames)
     if hole == NIL:
         return NO_FRAMES
-    carve(area, hole, request.n_frames)
-    area.words[ROVER] = hole + request.n_frames
-    return hole
+    return carve(area, hole, request.n_frames)
+
+
+@compiled
+def alloc_deferred(area: HoleArea, request: Request) -> int:
+    """The same for coalesce=deferred: when there is no such hole, coalesce them all and look again."""
+    hole = choose(area, request.n_frames)
+    if hole == NIL and coalesce_all(area):
+        hole = choose(area, request.n_frames)
+    if hole == NIL:
+        return NO_FRAMES
+    return carve(area, hole, request.n_frames)
 
 
 @compiled
 def take(area: HoleArea, pfn: int, n_frames: int) -> bool:
-    """Give up just these frames, the first or the last of a hole, and say whether they were; what is left of it keeps its place in the list."""
-    end = pfn + n_frames
-    hole = int64(pfn)
-    if frame(area.frames, pfn)["order"] & FIRST == 0:
-        if frame(area.frames, end - 1)["order"] & LAST == 0 or frame(area.frames, end - 1)["order"] & FIRST:
-            return False
-        hole = int64(frame(area.frames, end - 1)["prev"])
-    n_left = length(area, hole) - n_frames
-    if pfn < hole or n_left < 0:
+    """Give up just these frames, the first or the last of a hole, and say whether they were."""
+    hole = hole_at(area, pfn)
+    if hole == NIL:
+        hole = hole_before(area, pfn + n_frames)
+    if hole == NIL or pfn < hole or pfn + n_frames > hole + length(area, hole):
         return False
-    if hole == pfn:
-        carve(area, hole, n_frames)
-    else:
-        area.tally[SPLITS] += 1
-        untag(area, hole, n_left + n_frames)
-        tag(area, hole, n_left)
+    n_before = length(area, hole)
+    give(area, hole, n_before, hole + n_frames if pfn == hole else hole, n_before - n_frames)
     return True
 
 
@@ -203,43 +228,96 @@ def granted(area: HoleArea, n_frames: int) -> int:
     return n_frames if n_frames <= area.end - area.first else int64(0)
 
 
+# -- coalescing -----------------------------------------------------------------------------------------------------------------------------
+
 @compiled
-def setup(area: HoleArea, firsts: Array, ends: Array) -> None:
-    """One hole for each free run."""
-    area.words[HEAD] = NIL
-    area.words[ROVER] = area.first
-    before = int64(NIL)
-    for i in range(len(firsts)):
-        link(area, before, firsts[i], int64(NIL))
-        tag(area, firsts[i], ends[i] - firsts[i])
-        before = firsts[i]
+def free_uncoalesced(area: HoleArea, pfn: int, request: Request) -> None:
+    """coalesce=never, and =deferred until later: a freed range is a hole of its own, whatever it touches."""
+    enter(area, pfn, request.n_frames)
+    tag(area, pfn, request.n_frames)
 
 
-def holes(area: Any) -> Iterator[tuple[int, int]]:
-    """Every hole as (pfn, n_frames), ascending. BrokenInvariant where links or tags do not fit."""
-    before, hole = NIL, int(plain(lowest)(area))
-    while hole != NIL:
-        record = area.frames[hole]
-        if int(record["prev"]) != before or not record["order"] & FIRST or (before != NIL and hole <= before):
-            raise BrokenInvariant(f"the list of holes is torn at frame {hole:#x}")
-        n_frames = int(plain(length)(area, hole))
-        last = area.frames[hole + n_frames - 1]
-        if not last["order"] & LAST or (n_frames > 1 and int(last["prev"]) != hole):
-            raise BrokenInvariant(f"the boundary tags of the hole at {hole:#x} do not fit its {n_frames} frames")
-        yield hole, n_frames
-        before, hole = hole, int(record["next"])
+@compiled
+def free(area: HoleArea, pfn: int, request: Request) -> None:
+    """coalesce=immediate: make a freed range a hole, together with the holes that touch it."""
+    left, right = hole_before(area, pfn), hole_at(area, pfn + request.n_frames)
+    n_left = length(area, left) if left != NIL else int64(0)
+    n_right = length(area, right) if right != NIL else int64(0)
+    whole, n_whole = pfn - n_left, n_left + request.n_frames + n_right
+    area.tally[MERGES] += int64(left != NIL) + int64(right != NIL)
+    if left != NIL:
+        if right != NIL:
+            leave(area, right, n_right)
+        joined(area, left, n_left, left, n_whole)
+        untag(area, left, n_left)
+    elif right != NIL:
+        joined(area, right, n_right, pfn, n_whole)
+    else:
+        enter(area, pfn, n_whole)
+    if right != NIL:
+        untag(area, right, n_right)
+    tag(area, whole, n_whole)
 
 
-def check(area: Any) -> None:
+@compiled
+def coalesce_all(area: HoleArea) -> bool:
+    """coalesce=deferred: join all holes that touch, in the order in which the first of each run stands in the list. Whether there were any."""
+    merges_before = area.tally[MERGES]
+    hole = front(area)
+    while hole != settled(area):
+        n_frames = length(area, hole)
+        whole, end = absorb_touching(area, hole, n_frames)
+        after = behind(area, hole)
+        if end - whole > n_frames:
+            joined(area, hole, n_frames, whole, end - whole)
+            untag(area, hole, n_frames)
+            tag(area, whole, end - whole)
+        hole = after
+    settle(area)
+    return bool(area.tally[MERGES] > merges_before)
+
+
+@compiled
+def absorb_touching(area: HoleArea, hole: int, n_frames: int) -> tuple[int, int]:
+    """Let all holes leave that touch a hole, or touch one that does. Returns the frames of them all, (first, end)."""
+    first, end = hole, hole + n_frames
+    member = hole_before(area, first)
+    while member != NIL:
+        absorb(area, member)
+        first = member
+        member = hole_before(area, first)
+    member = hole_at(area, end)
+    while member != NIL:
+        end += absorb(area, member)
+        member = hole_at(area, end)
+    return first, end
+
+
+@compiled
+def absorb(area: HoleArea, member: int) -> int:
+    """A hole becomes part of another; the length that it had."""
+    area.tally[MERGES] += 1
+    n_frames = length(area, member)
+    leave(area, member, n_frames)
+    untag(area, member, n_frames)
+    return n_frames
+
+
+# -- looking on -----------------------------------------------------------------------------------------------------------------------------
+
+def check_tags(area: Any, hole: int) -> int:
+    """The length of a hole. BrokenInvariant when its boundary tags do not fit."""
+    n_frames = int(plain(length)(area, hole))
+    last = area.frames[hole + n_frames - 1]
+    if not last["order"] & LAST or (n_frames > 1 and int(last["prev"]) != hole):
+        raise BrokenInvariant(f"the boundary tags of the hole at {hole:#x} do not fit its {n_frames} frames")
+    return n_frames
+
+
+def check_apart(holes: Iterable[tuple[int, int]]) -> None:
     """No two holes touch."""
     end = -1
-    for hole, n_frames in holes(area):
+    for hole, n_frames in sorted(holes):
         if hole == end:
             raise BrokenInvariant(f"two holes touch at frame {hole:#x}; they should be one")
         end = hole + n_frames
-
-
-def fit(name: str, choose: Callable[..., Any]) -> Policy:
-    """The policy that is made of one decision."""
-    return Policy(name, open_area=open_area, setup=setup, alloc=compiled(bind(alloc, name, choose=choose)), free=free,
-                  granted=granted, n_words=n_words, blocks=holes, check=check, take=take)

@@ -7,27 +7,38 @@ last allocation, and once more from the zone's start when it comes to the end.
 
 Invariant: holes are in order of address, and no two touch.
 
-Cost: a search linear in the number of holes, on average much shorter than first fit's; the memory's large holes are used up evenly.
+Cost: a search linear in the number of holes, on average much shorter than first fit's; the memory's large holes are used up evenly. With
+``search=indexed`` it is logarithmic.
+
+Parameters: ``order=``, ``coalesce=``, ``carve=`` and ``search=`` are those of all fits (`kernel_sim.allocators.fits`). In another order than by address
+the search goes on at the last hole's place in the list: at what is left of it, if that stays there, or else at the hole that stood behind.
 """
 
 from __future__ import annotations
 
 from kernel_sim.allocators.base import EXAMINED, Policy
-from kernel_sim.allocators.holes import ROVER, HoleArea, behind, fit, length, lowest
+from kernel_sim.allocators.fits import FIT_PARAMETERS, Decision, fit
+from kernel_sim.allocators.hole_index import next_hole
+from kernel_sim.allocators.hole_order import behind, front
+from kernel_sim.allocators.holes import HoleArea, length
 from kernel_sim.compiled import compiled
 from kernel_sim.frames import NIL
 
-PARAMETERS: dict[str, tuple[str, ...]] = {}
+PARAMETERS = FIT_PARAMETERS
+
+
+@compiled
+def rover(area: HoleArea) -> int:
+    """Where the search goes on, or NIL."""
+    raise NotImplementedError
 
 
 @compiled
 def choose(area: HoleArea, n_frames: int) -> int:
     """The first hole from the rover on that is large enough, then from the start."""
-    start = lowest(area)
-    while start != NIL and start < area.words[ROVER]:
-        start = behind(area, start)
+    start = rover(area)
     hole = search(area, start, NIL, n_frames)
-    return hole if hole != NIL else search(area, lowest(area), start, n_frames)
+    return hole if hole != NIL else search(area, front(area), start, n_frames)
 
 
 @compiled
@@ -41,5 +52,8 @@ def search(area: HoleArea, hole: int, stop: int, n_frames: int) -> int:
     return NIL
 
 
-def build(name: str) -> Policy:
-    return fit(name, choose)
+DECISION = Decision(choose, next_hole, roves=True)
+
+
+def build(name: str, order: str, coalesce: str, carve: str, search: str) -> Policy:
+    return fit(name, DECISION, order, coalesce, carve, search)

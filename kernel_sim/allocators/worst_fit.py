@@ -6,24 +6,30 @@ Idea: what remains of the largest hole is still large, and likely of use. It is 
 
 Invariant: holes are in order of address, and no two touch.
 
-Cost: every search looks at every hole.
+Cost: every search looks at every hole. With ``search=indexed`` it is logarithmic.
+
+Parameters: ``order=``, ``coalesce=``, ``carve=`` and ``search=`` are those of all fits (`kernel_sim.allocators.fits`). In another order than by address it is the
+first of equals that is taken.
 """
 
 from __future__ import annotations
 
 from kernel_sim.allocators.base import EXAMINED, Policy
-from kernel_sim.allocators.holes import HoleArea, behind, fit, length, lowest
+from kernel_sim.allocators.fits import FIT_PARAMETERS, Decision, fit
+from kernel_sim.allocators.hole_index import largest_hole
+from kernel_sim.allocators.hole_order import behind, front
+from kernel_sim.allocators.holes import HoleArea, length
 from kernel_sim.compiled import compiled, int64
 from kernel_sim.frames import NIL
 
-PARAMETERS: dict[str, tuple[str, ...]] = {}
+PARAMETERS = FIT_PARAMETERS
 
 
 @compiled
 def choose(area: HoleArea, n_frames: int) -> int:
     """The largest hole, if it is large enough."""
     worst, worst_size = int64(NIL), int64(0)
-    hole = lowest(area)
+    hole = front(area)
     while hole != NIL:
         area.tally[EXAMINED] += 1
         size = length(area, hole)
@@ -33,5 +39,8 @@ def choose(area: HoleArea, n_frames: int) -> int:
     return worst
 
 
-def build(name: str) -> Policy:
-    return fit(name, choose)
+DECISION = Decision(choose, largest_hole)
+
+
+def build(name: str, order: str, coalesce: str, carve: str, search: str) -> Policy:
+    return fit(name, DECISION, order, coalesce, carve, search)

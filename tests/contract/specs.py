@@ -5,8 +5,11 @@ from __future__ import annotations
 from itertools import product
 from pathlib import Path
 
+import pytest
+
 from kernel_sim import BadPolicy, load_policy
 from kernel_sim.allocators.base import Whole, policy_module, policy_names
+from kernel_sim.allocators.fits import FIT_PARAMETERS
 
 PLAIN = f"{Path(__file__).with_name('plain_first_fit.py')}:PlainFirstFit"
 """A policy by file and class, as a student would name one."""
@@ -38,9 +41,21 @@ DEFAULTS = policy_names()
 """Each policy as its bare name makes it."""
 EVERY = [spec for name in DEFAULTS for spec in combinations(name)]
 """Each policy with every combination of its parameters. There are hundreds: they are run in the interpreter, which compiles nothing."""
-BUILT_IN = [spec for spec in EVERY if spec.count("=") <= 1]
+ONE_CHANGE = [spec for spec in EVERY if spec.count("=") <= 1]
 """Each policy, and each of its parameters changed alone."""
+
+
+def is_compiled_always(spec: str) -> bool:
+    """The four fits share the text behind their choices, and a compiled policy is seconds of compiling: bare and indexed stand for the others."""
+    name, _, choice = spec.partition(":")
+    return not choice or choice == "search=indexed" or policy_module(name).PARAMETERS is not FIT_PARAMETERS
+
+
+BUILT_IN = [spec for spec in ONE_CHANGE if is_compiled_always(spec)]
+"""Those of them that every run of the tests compiles."""
 SPECS = [*BUILT_IN, PLAIN]
+SLOW = [pytest.param(spec, marks=pytest.mark.slow) for spec in ONE_CHANGE if spec not in BUILT_IN]
+"""Those that are compiled with ``-m slow`` only. In the interpreter every run of the tests plays them, too."""
 
 
 def short(spec: str) -> str:

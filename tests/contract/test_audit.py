@@ -13,7 +13,7 @@ import pytest
 from contract.specs import PLAIN, SPECS, short
 
 from kernel_sim import BadPolicy, BrokenInvariant, FrameManager, Zone
-from kernel_sim.allocators import address_area, free_area, holes
+from kernel_sim.allocators import address_area, free_area, hole_order, holes
 from kernel_sim.compiled import interpreted
 from kernel_sim.frames import FREE, HEAD, HOLE, NIL, PAD, RESERVED, TAIL
 
@@ -118,9 +118,9 @@ def clear_summary(area: Any) -> None:
 def cut_hole(area: Any) -> None:
     """0x91 .. 0x94 free as two holes that touch."""
     interpreted(holes.tag)(area, 0x91, 1)
-    interpreted(holes.link)(area, 0x8F, 0x91, 0x92)
+    interpreted(hole_order.link)(area, 0x8F, 0x91, 0x92)
     interpreted(holes.tag)(area, 0x92, 2)
-    interpreted(holes.link)(area, 0x91, 0x92, NIL)
+    interpreted(hole_order.link)(area, 0x91, 0x92, NIL)
 
 
 def free_some(manager: FrameManager) -> None:

@@ -6,14 +6,14 @@ Hypothesis makes memories and operations; sets of frames (`kernel_sim.study.cont
 from __future__ import annotations
 
 import pytest
-from contract.specs import SPECS, short
+from contract.specs import SLOW, SPECS, short
 from hypothesis import given
 
 from kernel_sim.study.contract import games
 from kernel_sim.study.contract.driver import Driver
 from kernel_sim.study.contract.memories import MEMORIES, SEQUENCES, Memory, Operation
 
-pytestmark = pytest.mark.parametrize("spec", SPECS, ids=short)
+pytestmark = pytest.mark.parametrize("spec", [*SPECS, *SLOW], ids=short)
 
 
 @given(memory=MEMORIES, operations=SEQUENCES)

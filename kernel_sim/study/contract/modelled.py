@@ -30,6 +30,6 @@ class ModelledMemory:
             if low < high:
                 area.free(low, high - low)
 
-    def tallies(self) -> tuple[int, int, int]:
-        """Examined, splits, merges, of all zones together."""
-        return (sum(area.examined for area in self.areas), sum(area.splits for area in self.areas), sum(area.merges for area in self.areas))
+    def tallies(self) -> dict[str, int]:
+        """What the policy must have counted, of all zones together."""
+        return {name: sum(getattr(area, name) for area in self.areas) for name in self.areas[0].judged}

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from kernel_sim.study.contract.rules.fits import Fit
+from kernel_sim.study.contract.rules.fits import Fit, size, variant
 from kernel_sim.zones import Range
 
 
 class BestFit(Fit):
-    """The smallest hole that is large enough, the lowest of equals."""
+    """The smallest hole that is large enough, the first of equals."""
 
     def choose(self, n_frames: int) -> Range | None:
-        return min(self.large_enough(n_frames), key=lambda hole: (hole[1] - hole[0], hole[0]), default=None)
+        return min(self.large_enough(n_frames), key=size, default=None)
 
 
-def rule() -> type:
-    return BestFit
+def rule(order: str, coalesce: str, carve: str, search: str) -> type:
+    return variant(BestFit, order, coalesce, carve, search)

@@ -11,6 +11,7 @@ TOP = 10
 class Placement(Protocol):
     """A policy's rule, for one zone. It counts what it examines, splits and merges."""
 
+    judged: tuple[str, ...]     # which of the three the policy must count alike
     examined: int
     splits: int
     merges: int
@@ -21,7 +22,9 @@ class Placement(Protocol):
 
 
 class Tallies:
-    """Nothing counted yet."""
+    """Nothing counted yet. All of it is what the policy must count, unless a rule says that its effort is another."""
+
+    judged: tuple[str, ...] = ("examined", "splits", "merges")
 
     def __init__(self) -> None:
         self.examined = self.splits = self.merges = 0
