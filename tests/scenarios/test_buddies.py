@@ -230,6 +230,17 @@ def test_more_sizes_waste_less_inside(policy: str, granted: int) -> None:
     assert manager.stats().granted == granted
 
 
+@pytest.mark.parametrize("policy, largest", [("fibonacci-buddy", 1597), ("weighted-buddy", 1024), ("buddy", 1024)])
+def test_each_system_has_a_largest_block(policy: str, largest: int) -> None:
+    """Linux' largest request, 1024 frames, is served by all of them."""
+    manager = in_interpreter(policy, 4 * 1597)
+    assert manager.alloc(1024) == 0
+    manager.alloc(largest)
+    with pytest.raises(OutOfFrames) as caught:
+        manager.alloc(largest + 1)
+    assert caught.value.reason == "limit"
+
+
 @pytest.mark.parametrize("policy, tile", [("fibonacci-buddy", 1597), ("weighted-buddy", 1024)])
 def test_whatever_the_order_of_the_frees_the_whole_comes_back(policy: str, tile: int) -> None:
     """Two tiles and a rest, taken frame by frame and given back in disorder, are what they were: the tiles can be had again."""
