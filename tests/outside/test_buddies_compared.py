@@ -24,10 +24,10 @@ MEMORIES = {"buddy": 4 * 1024, "fibonacci-buddy": 3 * 1597, "weighted-buddy": 4 
 """Frames: a few blocks of each system's largest size, so that no rest favours any."""
 
 DRAWS: dict[str, Callable[[Random], int]] = {
-    "uniform": lambda random: random.randint(1, 64),
-    "exponential": lambda random: min(1 + int(random.expovariate(1 / 20)), 512),
+    "uniform": lambda random: random.randint(1, 128),
+    "exponential": lambda random: min(1 + int(random.expovariate(1 / 40)), 512),
 }
-SEEDS = (1, 2, 3)
+SEEDS = (1, 2)
 N_FAILURES = 100
 
 
@@ -81,7 +81,7 @@ def test_finer_sizes_waste_less_inside_and_more_between(sizes: str) -> None:
 
 
 def test_uniform_sizes_favour_the_binary_buddy() -> None:
-    """The largest size asked for, 64, is one of the binary buddy's, as it is one of the weighted buddy's."""
+    """The largest size asked for, 128, is one of the binary buddy's, as it is one of the weighted buddy's."""
     assert waste("buddy", "uniform").total < waste("weighted-buddy", "uniform").total
 
 
