@@ -24,9 +24,9 @@ def manager_of(spec: str, memory: int | list[Zone], in_use: list[tuple[int, int]
 # -- runs -----------------------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("first", [0, 1, 37, 63, 64])
-@pytest.mark.parametrize("n_frames", [1, 2, 3, 31, 32, 33, 47, 63, 64, 65, 127, 128, 129, 191, 192, 200])
-@pytest.mark.parametrize("at", [0, 1, 17, 40, 62, 63])
+@pytest.mark.parametrize("first", [0, 37, 63])
+@pytest.mark.parametrize("n_frames", [1, 2, 3, 32, 33, 47, 63, 64, 65, 128, 129, 200])
+@pytest.mark.parametrize("at", [0, 40, 63])
 def test_a_run_of_just_the_length_is_found(first: int, n_frames: int, at: int) -> None:
     """One free run in a zone that is in use, wherever it lies in its words; one frame more than it has is refused."""
     begin = first + 64 + at
