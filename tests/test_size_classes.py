@@ -179,15 +179,15 @@ def word(name: str, at: int, value: int) -> Callable[[Any], None]:
 
 def wrong_class(area: Any) -> None:
     """The hole of 3 frames in the class of 4."""
-    step("remove", 5)(area, 0x0, 3)
-    step("push", 5)(area, 0x0, 4)
+    step("leave", 5)(area, 0x0, 3)
+    step("enter", 5)(area, 0x0, 4)
 
 
 def cut_in_two(area: Any) -> None:
     """The hole of 6 frames as two of 3 that touch."""
-    step("take_in", 5)(area, 0xE, 6)
+    step("leave", 5)(area, 0xE, 6)
     for hole in (0xE, 0x11):
-        step("push", 5)(area, hole, 3)
+        step("enter", 5)(area, hole, 3)
         interpreted(tag)(area, hole, 3)
 
 

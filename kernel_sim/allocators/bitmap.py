@@ -25,6 +25,7 @@ from kernel_sim.allocators.frame_bits import (
     NONE,
     ROVER,
     BitArea,
+    bits_between,
     check,
     free_in,
     free_runs,
@@ -131,6 +132,17 @@ def free(area: BitArea, pfn: int, request: Request) -> None:
 
 
 @compiled
+def take(area: BitArea, pfn: int, n_frames: int) -> bool:
+    """Give up just these frames, if all of them are free, and say whether they were."""
+    first, end = pfn - area.base, pfn - area.base + n_frames
+    for at in range(first >> 6, ((end - 1) >> 6) + 1):
+        if area.words[at] & bits_between(at, first, end):
+            return False
+    set_used(area, first, end)
+    return True
+
+
+@compiled
 def setup(area: BitArea, firsts: Array, ends: Array) -> None:
     """Only what is in use is written."""
     lay_out(area)
@@ -146,4 +158,4 @@ def setup(area: BitArea, firsts: Array, ends: Array) -> None:
 def build(name: str, search: str) -> Policy:
     chosen = {"first": first_fit, "next": next_fit}[search]
     return Policy(name, open_area=open_area, setup=setup, alloc=compiled(bind(alloc, name, search=chosen)), free=free, granted=granted,
-                  n_words=n_words, blocks=free_runs, check=check)
+                  n_words=n_words, blocks=free_runs, check=check, take=take)

@@ -71,7 +71,7 @@ def tag(area: Any, hole: int, n_frames: int) -> None:
 
 
 @compiled
-def untag(area: Any, hole: int, n_frames: int) -> None:
+def untag(area: HoleArea, hole: int, n_frames: int) -> None:
     frame(area.frames, hole)["order"] = 0
     frame(area.frames, hole + n_frames - 1)["order"] = 0
 
@@ -136,7 +136,7 @@ def front(area: HoleArea) -> int:
 
 
 @compiled
-def behind(area: Any, hole: int) -> int:
+def behind(area: HoleArea, hole: int) -> int:
     raise NotImplementedError
 
 

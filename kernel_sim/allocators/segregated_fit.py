@@ -21,8 +21,8 @@ from __future__ import annotations
 from typing import Any
 
 from kernel_sim.allocators.base import EXAMINED, Policy, Whole
-from kernel_sim.allocators.holes import behind, length
-from kernel_sim.allocators.size_classes import ClassArea, Steps, class_of, least_class, push, push_back
+from kernel_sim.allocators.holes import length
+from kernel_sim.allocators.size_classes import ClassArea, Steps, behind, class_of, enter, enter_back, least_class
 from kernel_sim.compiled import bind, compiled, int64
 from kernel_sim.frames import NIL
 
@@ -44,7 +44,7 @@ def first_of_own_class(area: ClassArea, n_frames: int, tries: int) -> int:
 
 
 @compiled
-def find(area: ClassArea, n_frames: int) -> int:
+def choose(area: ClassArea, n_frames: int) -> int:
     """A hole of the request's own class if one turns up soon, else one of a larger class, else any of its own."""
     hole = first_of_own_class(area, n_frames, TRIES)
     if hole != NIL:
@@ -57,6 +57,6 @@ def find(area: ClassArea, n_frames: int) -> int:
 
 
 def build(name: str, classes: str, order: str, tries: str) -> Policy:
-    steps = Steps(name, {"powers": 0, "quarters": 2}[classes], {"lifo": push, "fifo": push_back}[order])
+    steps = Steps(name, {"powers": 0, "quarters": 2}[classes], {"lifo": enter, "fifo": enter_back}[order])
     steps.names["first_of_own_class"] = steps.bind(first_of_own_class)
-    return steps.policy(bind(find, name, TRIES=int(tries)))
+    return steps.policy(bind(choose, name, TRIES=int(tries)))
