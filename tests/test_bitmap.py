@@ -106,6 +106,19 @@ def test_next_goes_on_where_the_last_one_ended() -> None:
     assert [manager.alloc(n) for n in (5, 160, 5, 5)] == [130, 135, 295, 0]
 
 
+def test_it_can_give_up_just_these_frames() -> None:
+    """Any that are free, in the middle of a run and across words; nothing changes when one of them is not."""
+    manager = manager_of("bitmap", 400, [(300, 301)])
+    area, take = manager.area(0), interpreted(manager.policy.take)
+    assert take(area, 50, 150)
+    frame_bits.check(area)
+    assert list(frame_bits.free_runs(area)) == [(0, 50), (200, 56), (256, 44), (301, 19), (320, 64), (384, 16)]
+    assert not take(area, 290, 11)
+    assert not take(area, 199, 2)
+    assert take(area, 301, 99)
+    assert sum(n for _, n in frame_bits.free_runs(area)) == 400 - 150 - 1 - 99
+
+
 # -- effort, and what is written ------------------------------------------------------------------------------------------------------
 
 

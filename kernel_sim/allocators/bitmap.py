@@ -1,7 +1,8 @@
 """Bitmap: one bit a frame, and summaries of it; the lowest free run that is long enough.
 
-Source: A. S. Tanenbaum, H. Bos, Modern Operating Systems, section 3.2.3, "Memory management with bitmaps"; the summaries above it are in the
-manner of the Go runtime's page allocator (M. Knyszek, A. Clements, "Scaling the Go page allocator", 2019).
+Source: A. S. Tanenbaum, H. Bos, Modern Operating Systems, "Memory management with bitmaps"; the *bitmapped fits* of P. R. Wilson et al., "Dynamic
+storage allocation: a survey and critical review", IWMM 1995. Summaries above the bits, in another form, has the Go runtime's page allocator (M.
+Knyszek, A. Clements, "Scaling the Go page allocator", 2019).
 
 Idea: a set bit for each frame in use, and nothing else, so nothing is written into the frames' records. The search for a run of clear bits, slow by
 itself, is led by summaries that tell for each word of 64 frames whether a stretch of 1, 2, 4, … 64 free frames starts in it
@@ -10,9 +11,9 @@ A freed run joins its neighbours by itself: there is nothing to split and nothin
 
 Invariant: a bit is clear exactly where a frame is free, and each summary is what the bits below it make it.
 
-Cost: 1.13 bits a frame. For a power of two up to 64 the first word looked at will do: constant, two words and a row a level of the summaries. Other
-requests look at every word that the summary names until one will do; those above 64 frames read the runs that start there, one word for 64
-frames. `examined` counts words.
+Cost: 1.13 bits a frame. For a power of two up to 64 the first word looked at will do: constant, but for a word of the summaries a level (up to six
+levels). Other requests look at each word that the summary names until one will do, in the worst case at all of the zone's; those above 64 frames
+read the runs that start there, one word for 64 frames. `examined` counts words of bits.
 
 Parameters: ``search=first`` takes the lowest run, ``search=next`` the first from the end of the last allocation on, then the lowest.
 """

@@ -1,6 +1,6 @@
 """Segregated fit: an array of free lists, one for each class of sizes, and first fit within a list.
 
-Source: P. R. Wilson, M. S. Johnstone, M. Neely, D. Boles, "Dynamic storage allocation: a survey and critical review", IWMM 1995, section 3.6.
+Source: P. R. Wilson, M. S. Johnstone, M. Neely, D. Boles, "Dynamic storage allocation: a survey and critical review", IWMM 1995.
 
 Idea: a list for each class of sizes makes of first fit a *good* fit, for all holes of a list are about as long as the request. The list of the
 request's class is searched for a hole that is long enough; if there is none, the next larger class that has a hole gives its first, which is long
