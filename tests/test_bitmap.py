@@ -24,9 +24,9 @@ def manager_of(spec: str, memory: int | list[Zone], in_use: list[tuple[int, int]
 # -- runs -----------------------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("first", [0, 1, 37, 63, 64])
-@pytest.mark.parametrize("n_frames", [1, 2, 3, 31, 32, 33, 47, 63, 64, 65, 127, 128, 129, 191, 192, 200])
-@pytest.mark.parametrize("at", [0, 1, 17, 40, 62, 63])
+@pytest.mark.parametrize("first", [0, 37, 63])
+@pytest.mark.parametrize("n_frames", [1, 2, 3, 32, 33, 47, 63, 64, 65, 128, 129, 200])
+@pytest.mark.parametrize("at", [0, 40, 63])
 def test_a_run_of_just_the_length_is_found(first: int, n_frames: int, at: int) -> None:
     """One free run in a zone that is in use, wherever it lies in its words; one frame more than it has is refused."""
     begin = first + 64 + at
@@ -104,6 +104,19 @@ def test_next_goes_on_where_the_last_one_ended() -> None:
     assert [manager.alloc(n) for n in (10, 20, 100)] == [0, 10, 30]
     manager.free(0)
     assert [manager.alloc(n) for n in (5, 160, 5, 5)] == [130, 135, 295, 0]
+
+
+def test_it_can_give_up_just_these_frames() -> None:
+    """Any that are free, in the middle of a run and across words; nothing changes when one of them is not."""
+    manager = manager_of("bitmap", 400, [(300, 301)])
+    area, take = manager.area(0), interpreted(manager.policy.take)
+    assert take(area, 50, 150)
+    frame_bits.check(area)
+    assert list(frame_bits.free_runs(area)) == [(0, 50), (200, 56), (256, 44), (301, 19), (320, 64), (384, 16)]
+    assert not take(area, 290, 11)
+    assert not take(area, 199, 2)
+    assert take(area, 301, 99)
+    assert sum(n for _, n in frame_bits.free_runs(area)) == 400 - 150 - 1 - 99
 
 
 # -- effort, and what is written ------------------------------------------------------------------------------------------------------

@@ -123,6 +123,16 @@ def test_tries() -> None:
     assert with_holes("segregated-fit:tries=3", 4, 4, 4, 6, 3).alloc(5) == 15     # no larger one: the own class to its end
 
 
+@pytest.mark.parametrize("spec", LISTED)
+def test_an_end_of_a_hole_can_be_given_up(spec: str) -> None:
+    """Its first frames or its last, which changes its class; not those in its middle."""
+    manager = with_holes(spec, 100)
+    area, take = manager.area(0), interpreted(manager.policy.take)
+    assert [take(area, 0, 30), take(area, 90, 10), take(area, 40, 5), take(area, 95, 6)] == [True, True, False, False]
+    assert list(manager.policy.blocks(area)) == [(30, 60)]
+    manager.policy.check(area)
+
+
 @pytest.mark.parametrize("spec", ["tlsf:second_level=7", "tlsf:second_level=x", "tlsf:fallback=yes", "half-fit:second_level=1",
                                   "segregated-fit:tries=0", "segregated-fit:classes=fifths"])
 def test_wrong_choices(spec: str) -> None:
@@ -179,15 +189,15 @@ def word(name: str, at: int, value: int) -> Callable[[Any], None]:
 
 def wrong_class(area: Any) -> None:
     """The hole of 3 frames in the class of 4."""
-    step("remove", 5)(area, 0x0, 3)
-    step("push", 5)(area, 0x0, 4)
+    step("leave", 5)(area, 0x0, 3)
+    step("enter", 5)(area, 0x0, 4)
 
 
 def cut_in_two(area: Any) -> None:
     """The hole of 6 frames as two of 3 that touch."""
-    step("take_in", 5)(area, 0xE, 6)
+    step("leave", 5)(area, 0xE, 6)
     for hole in (0xE, 0x11):
-        step("push", 5)(area, hole, 3)
+        step("enter", 5)(area, hole, 3)
         interpreted(tag)(area, hole, 3)
 
 

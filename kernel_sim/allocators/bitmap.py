@@ -1,7 +1,8 @@
 """Bitmap: one bit a frame, and summaries of it; the lowest free run that is long enough.
 
-Source: A. S. Tanenbaum, H. Bos, Modern Operating Systems, section 3.2.3, "Memory management with bitmaps"; the summaries above it are in the
-manner of the Go runtime's page allocator (M. Knyszek, A. Clements, "Scaling the Go page allocator", 2019).
+Source: A. S. Tanenbaum, H. Bos, Modern Operating Systems, "Memory management with bitmaps"; the *bitmapped fits* of P. R. Wilson et al., "Dynamic
+storage allocation: a survey and critical review", IWMM 1995. Summaries above the bits, in another form, has the Go runtime's page allocator (M.
+Knyszek, A. Clements, "Scaling the Go page allocator", 2019).
 
 Idea: a set bit for each frame in use, and nothing else, so nothing is written into the frames' records. The search for a run of clear bits, slow by
 itself, is led by summaries that tell for each word of 64 frames whether a stretch of 1, 2, 4, … 64 free frames starts in it
@@ -10,9 +11,9 @@ A freed run joins its neighbours by itself: there is nothing to split and nothin
 
 Invariant: a bit is clear exactly where a frame is free, and each summary is what the bits below it make it.
 
-Cost: 1.13 bits a frame. For a power of two up to 64 the first word looked at will do: constant, two words and a row a level of the summaries. Other
-requests look at every word that the summary names until one will do; those above 64 frames read the runs that start there, one word for 64
-frames. `examined` counts words.
+Cost: 1.13 bits a frame. For a power of two up to 64 the first word looked at will do: constant, but for a word of the summaries a level (up to six
+levels). Other requests look at each word that the summary names until one will do, in the worst case at all of the zone's; those above 64 frames
+read the runs that start there, one word for 64 frames. `examined` counts words of bits.
 
 Parameters: ``search=first`` takes the lowest run, ``search=next`` the first from the end of the last allocation on, then the lowest.
 """
@@ -25,6 +26,7 @@ from kernel_sim.allocators.frame_bits import (
     NONE,
     ROVER,
     BitArea,
+    bits_between,
     check,
     free_in,
     free_runs,
@@ -131,6 +133,17 @@ def free(area: BitArea, pfn: int, request: Request) -> None:
 
 
 @compiled
+def take(area: BitArea, pfn: int, n_frames: int) -> bool:
+    """Give up just these frames, if all of them are free, and say whether they were."""
+    first, end = pfn - area.base, pfn - area.base + n_frames
+    for at in range(first >> 6, ((end - 1) >> 6) + 1):
+        if area.words[at] & bits_between(at, first, end):
+            return False
+    set_used(area, first, end)
+    return True
+
+
+@compiled
 def setup(area: BitArea, firsts: Array, ends: Array) -> None:
     """Only what is in use is written."""
     lay_out(area)
@@ -146,4 +159,4 @@ def setup(area: BitArea, firsts: Array, ends: Array) -> None:
 def build(name: str, search: str) -> Policy:
     chosen = {"first": first_fit, "next": next_fit}[search]
     return Policy(name, open_area=open_area, setup=setup, alloc=compiled(bind(alloc, name, search=chosen)), free=free, granted=granted,
-                  n_words=n_words, blocks=free_runs, check=check)
+                  n_words=n_words, blocks=free_runs, check=check, take=take)

@@ -52,7 +52,7 @@ def open_area(frames: Array, words: int, n_words: int, tally: Array, first: int,
 # -- tags -----------------------------------------------------------------------------------------------------------------------------------
 
 @compiled
-def length(area: HoleArea, hole: int) -> int:
+def length(area: Any, hole: int) -> int:
     """How many frames a hole has."""
     if frame(area.frames, hole)["order"] & LAST:
         return int64(1)
@@ -60,7 +60,7 @@ def length(area: HoleArea, hole: int) -> int:
 
 
 @compiled
-def tag(area: HoleArea, hole: int, n_frames: int) -> None:
+def tag(area: Any, hole: int, n_frames: int) -> None:
     """Write the boundary tags of a hole."""
     last = hole + n_frames - 1
     frame(area.frames, hole)["order"] = FIRST

@@ -1,6 +1,6 @@
 """Segregated fit: an array of free lists, one for each class of sizes, and first fit within a list.
 
-Source: P. R. Wilson, M. S. Johnstone, M. Neely, D. Boles, "Dynamic storage allocation: a survey and critical review", IWMM 1995, section 3.6.
+Source: P. R. Wilson, M. S. Johnstone, M. Neely, D. Boles, "Dynamic storage allocation: a survey and critical review", IWMM 1995.
 
 Idea: a list for each class of sizes makes of first fit a *good* fit, for all holes of a list are about as long as the request. The list of the
 request's class is searched for a hole that is long enough; if there is none, the next larger class that has a hole gives its first, which is long
@@ -21,8 +21,8 @@ from __future__ import annotations
 from typing import Any
 
 from kernel_sim.allocators.base import EXAMINED, Policy, Whole
-from kernel_sim.allocators.holes import behind, length
-from kernel_sim.allocators.size_classes import ClassArea, Steps, class_of, least_class, push, push_back
+from kernel_sim.allocators.holes import length
+from kernel_sim.allocators.size_classes import ClassArea, Steps, behind, class_of, enter, enter_back, least_class
 from kernel_sim.compiled import bind, compiled, int64
 from kernel_sim.frames import NIL
 
@@ -44,7 +44,7 @@ def first_of_own_class(area: ClassArea, n_frames: int, tries: int) -> int:
 
 
 @compiled
-def find(area: ClassArea, n_frames: int) -> int:
+def choose(area: ClassArea, n_frames: int) -> int:
     """A hole of the request's own class if one turns up soon, else one of a larger class, else any of its own."""
     hole = first_of_own_class(area, n_frames, TRIES)
     if hole != NIL:
@@ -57,6 +57,6 @@ def find(area: ClassArea, n_frames: int) -> int:
 
 
 def build(name: str, classes: str, order: str, tries: str) -> Policy:
-    steps = Steps(name, {"powers": 0, "quarters": 2}[classes], {"lifo": push, "fifo": push_back}[order])
+    steps = Steps(name, {"powers": 0, "quarters": 2}[classes], {"lifo": enter, "fifo": enter_back}[order])
     steps.names["first_of_own_class"] = steps.bind(first_of_own_class)
-    return steps.policy(bind(find, name, TRIES=int(tries)))
+    return steps.policy(bind(choose, name, TRIES=int(tries)))

@@ -8,7 +8,7 @@ so lengths below 2^(N+1) have a class each. With N = 0 the classes are the power
 runs through its holes' first frames; one word has a bit for each power that has a hole, and one word a power has a bit for each of its classes.
 The least class from some class on that has a hole is then two *find first set* away, however many holes there are.
 
-A hole has boundary tags, and they are those of `kernel_sim.allocators.holes`: a freed range finds both its neighbours at once.
+Holes have the boundary tags of `kernel_sim.allocators.holes` and are carved and coalesced there; this is how they are found again.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from kernel_sim.allocators.base import EXAMINED, MERGES, SPLITS, Policy, Request
-from kernel_sim.allocators.holes import FIRST, LAST, granted, length, tag, untag
+from kernel_sim.allocators import holes
+from kernel_sim.allocators.base import EXAMINED, Policy
+from kernel_sim.allocators.holes import FIRST, LAST, length, tag
 from kernel_sim.compiled import Array, bind, bit_length, compiled, int64, plain, trailing_zeros
 from kernel_sim.errors import BrokenInvariant
-from kernel_sim.frames import NIL, NO_FRAMES, frame, words_at
+from kernel_sim.frames import NIL, frame, words_at
 
 N_POWERS = 34       # first levels: sizes below 2^N, then each power of two up to the largest zone
 N = 0               # bound by the policy: the second level has 2^N classes
@@ -76,7 +77,7 @@ def least_class(area: ClassArea, wanted: int) -> int:
 
 
 @compiled
-def push(area: ClassArea, hole: int, n_frames: int) -> None:
+def enter(area: ClassArea, hole: int, n_frames: int) -> None:
     """Put a hole at the front of its class."""
     at = class_of(n_frames)
     behind = area.heads[at]
@@ -87,11 +88,11 @@ def push(area: ClassArea, hole: int, n_frames: int) -> None:
         frame(area.frames, behind)["prev"] = hole
     else:
         area.tails[at] = hole
-        note(area, at)
+        mark_filled(area, at)
 
 
 @compiled
-def push_back(area: ClassArea, hole: int, n_frames: int) -> None:
+def enter_back(area: ClassArea, hole: int, n_frames: int) -> None:
     """Put a hole at the end of its class."""
     at = class_of(n_frames)
     before = area.tails[at] if area.heads[at] != NIL else int64(NIL)
@@ -102,11 +103,11 @@ def push_back(area: ClassArea, hole: int, n_frames: int) -> None:
         frame(area.frames, before)["next"] = hole
     else:
         area.heads[at] = hole
-        note(area, at)
+        mark_filled(area, at)
 
 
 @compiled
-def remove(area: ClassArea, hole: int, n_frames: int) -> None:
+def leave(area: ClassArea, hole: int, n_frames: int) -> None:
     """Take a hole out of its class, wherever it stands in it."""
     at = class_of(n_frames)
     behind, before = int64(frame(area.frames, hole)["next"]), int64(frame(area.frames, hole)["prev"])
@@ -119,11 +120,11 @@ def remove(area: ClassArea, hole: int, n_frames: int) -> None:
     else:
         area.heads[at] = behind
         if behind == NIL:
-            forget(area, at)
+            mark_empty(area, at)
 
 
 @compiled
-def note(area: ClassArea, at: int) -> None:
+def mark_filled(area: ClassArea, at: int) -> None:
     """A class has a hole now."""
     power = at >> N
     area.classes[power] |= int64(1) << (at & ((int64(1) << N) - 1))
@@ -131,7 +132,7 @@ def note(area: ClassArea, at: int) -> None:
 
 
 @compiled
-def forget(area: ClassArea, at: int) -> None:
+def mark_empty(area: ClassArea, at: int) -> None:
     """A class has none any more."""
     power = at >> N
     area.classes[power] &= ~(int64(1) << (at & ((int64(1) << N) - 1)))
@@ -140,9 +141,21 @@ def forget(area: ClassArea, at: int) -> None:
 
 
 @compiled
-def find(area: ClassArea, n_frames: int) -> int:
-    """The policy: a hole of at least so many frames, or NIL."""
-    raise NotImplementedError
+def moved(area: ClassArea, hole: int, n_frames: int, other: int, n_other: int) -> None:
+    """A hole has become a shorter or a longer one, and goes to the list of its new class."""
+    leave(area, hole, n_frames)
+    enter(area, other, n_other)
+
+
+@compiled
+def behind(area: ClassArea, hole: int) -> int:
+    """The next hole in the list of a class, or NIL."""
+    return int64(frame(area.frames, hole)["next"])
+
+
+@compiled
+def note_nothing(area: ClassArea, hole: int, n_frames: int, pfn: int, n_taken: int) -> None:
+    """Where the last allocation was does not matter."""
 
 
 @compiled
@@ -156,52 +169,12 @@ def good_fit(area: ClassArea, n_frames: int) -> int:
 
 
 @compiled
-def alloc(area: ClassArea, request: Request) -> int:
-    """Take frames from the low end of a hole; what is left of it is a hole of its own."""
-    n_frames = request.n_frames
-    hole = find(area, n_frames)
-    if hole == NIL:
-        return NO_FRAMES
-    had = length(area, hole)
-    remove(area, hole, had)
-    untag(area, hole, had)
-    if had > n_frames:
-        area.tally[SPLITS] += 1
-        push(area, hole + n_frames, had - n_frames)
-        tag(area, hole + n_frames, had - n_frames)
-    return hole
-
-
-@compiled
-def free(area: ClassArea, pfn: int, request: Request) -> None:
-    """Make a freed range a hole, together with the holes that touch it."""
-    hole, end = pfn, pfn + request.n_frames
-    if pfn > area.first and frame(area.frames, pfn - 1)["order"] & LAST:
-        hole = pfn - 1 if frame(area.frames, pfn - 1)["order"] & FIRST else int64(frame(area.frames, pfn - 1)["prev"])
-        take_in(area, hole, pfn - hole)
-    if end < area.end and frame(area.frames, end)["order"] & FIRST:
-        n_right = length(area, end)
-        take_in(area, end, n_right)
-        end += n_right
-    push(area, hole, end - hole)
-    tag(area, hole, end - hole)
-
-
-@compiled
-def take_in(area: ClassArea, hole: int, n_frames: int) -> None:
-    """A hole is to become part of a larger one."""
-    area.tally[MERGES] += 1
-    remove(area, hole, n_frames)
-    untag(area, hole, n_frames)
-
-
-@compiled
 def setup(area: ClassArea, firsts: Array, ends: Array) -> None:
     """One hole for each free run, entered from the highest down."""
     for at in range(len(area.heads)):
         area.heads[at] = NIL
     for i in range(len(firsts) - 1, -1, -1):
-        push(area, firsts[i], ends[i] - firsts[i])
+        enter(area, firsts[i], ends[i] - firsts[i])
         tag(area, firsts[i], ends[i] - firsts[i])
 
 
@@ -230,7 +203,7 @@ def listed(area: Any) -> Iterator[tuple[int, int, int]]:
             raise BrokenInvariant(f"the last hole of class {at} is {before:#x}, and not {int(area.tails[at]):#x}")
 
 
-def holes(area: Any) -> Iterator[tuple[int, int]]:
+def blocks(area: Any) -> Iterator[tuple[int, int]]:
     """Every hole as (pfn, n_frames)."""
     return ((hole, n_frames) for _, hole, n_frames in listed(area))
 
@@ -255,22 +228,26 @@ def check_holes(area: Any, second_level: int) -> None:
 
 
 class Steps:
-    """The steps above, made for a policy that divides each power of two into 2^second_level classes."""
+    """The steps above, made for a policy that divides each power of two into 2^second_level classes. `enter` says where in its list a hole goes."""
 
-    def __init__(self, name: str, second_level: int, insert: Callable[..., Any] = push) -> None:
+    def __init__(self, name: str, second_level: int, enter: Callable[..., Any] = enter) -> None:
         self.name, self.second_level = name, second_level
         self.names: dict[str, Any] = {"N": second_level}
-        for step in (class_of, class_from, least_class, note, forget, good_fit, remove, insert, take_in):
-            self.names["push" if step is insert else step.__name__] = self.bind(step)
+        for step in (class_of, class_from, least_class, mark_filled, mark_empty, good_fit, leave):
+            self.names[step.__name__] = self.bind(step)
+        self.names["enter"] = self.bind(enter)
+        self.names["carved"] = self.names["joined"] = self.bind(moved)
 
-    def bind(self, function: Callable[..., Any]) -> Callable[..., Any]:
+    def bind(self, function: Callable[..., Any], **names: Callable[..., Any]) -> Callable[..., Any]:
         """A function that calls some of the steps by name, made for the policy."""
-        return compiled(bind(function, self.name, **self.names))
+        return compiled(bind(function, self.name, **self.names, **names))
 
-    def policy(self, find: Callable[..., Any]) -> Policy:
+    def policy(self, choose: Callable[..., Any]) -> Policy:
         """The policy that is made of one decision: which hole."""
-        self.names["find"] = self.bind(find)
+        give = self.bind(holes.give)
+        carve = self.bind(holes.carve, give=give, split_off=holes.low_end, note=note_nothing)
         n_words = 1 + N_POWERS + 2 * (N_POWERS << self.second_level)
-        return Policy(self.name, open_area=self.bind(open_area), setup=self.bind(setup), alloc=self.bind(alloc), free=self.bind(free),
-                      granted=granted, n_words=lambda first, end, n_runs: n_words, blocks=holes,
-                      check=lambda area: check_holes(area, self.second_level))
+        return Policy(self.name, open_area=self.bind(open_area), setup=self.bind(setup),
+                      alloc=self.bind(holes.alloc, choose=self.bind(choose), carve=carve), free=self.bind(holes.free),
+                      granted=holes.granted, n_words=lambda first, end, n_runs: n_words, blocks=blocks,
+                      check=lambda area: check_holes(area, self.second_level), take=self.bind(holes.take, give=give))

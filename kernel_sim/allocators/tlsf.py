@@ -9,7 +9,7 @@ bitmaps find that class with two *find first set* instructions. Freed holes coal
 Invariant: each hole is in the list of its class, no two holes touch, and a bit is set exactly where a list is not empty.
 
 Cost: constant for allocating and for freeing. The price of never searching: a hole of the request's own class may be large enough and is not
-looked at, so a request may be refused although there is a hole for it, shorter than the request by rounding: less than 1/2^N too long.
+looked at, so a request may be refused although a hole fits it, one that is longer than the request by less than 1/2^N of it.
 
 Parameters: ``second_level=N`` divides each power of two into 2^N classes (the paper recommends 4 or 5). ``fallback=none`` is the paper's;
 ``fallback=own-class`` searches the request's own class before it refuses, in time linear in that list: then nothing is refused that fits.
@@ -20,8 +20,8 @@ from __future__ import annotations
 from typing import Any
 
 from kernel_sim.allocators.base import EXAMINED, Policy, Whole
-from kernel_sim.allocators.holes import behind, length
-from kernel_sim.allocators.size_classes import ClassArea, Steps, class_of, good_fit
+from kernel_sim.allocators.holes import length
+from kernel_sim.allocators.size_classes import ClassArea, Steps, behind, class_of, good_fit
 from kernel_sim.compiled import compiled, int64
 from kernel_sim.frames import NIL
 
