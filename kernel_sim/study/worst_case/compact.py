@@ -167,7 +167,7 @@ def live_frames(starts: int, used: int, count_granted: bool) -> int:
 def note(layouts: Layouts, parents: Array, parent: int, starts: int, used: int) -> None:
     """Keep a layout that is new, and where it came from."""
     if add(layouts, starts, used):
-        parents[layouts.count[0] - 1] = parent
+        parents[layouts.n[0] - 1] = parent
 
 
 def _search(starts: Array, used: Array, table: Array, count: Array, parents: Array, noted: Array, sizes: Array, n_frames: int, live: int,
@@ -215,15 +215,15 @@ def search(policy: str, n_frames: int, game: Game, max_states: int, progress: Pr
     step, roves = _search_for(policy), PLACINGS[policy].roves
     layouts, parents = new_layouts(_FIRST_ROOM), np.full(_FIRST_ROOM, NONE, np.int32)
     sizes, noted = np.array(game.sizes, np.int64), np.array([0, 0, NONE, NONE], np.int64)
-    while noted[SEARCHED] < layouts.count[0] and noted[WINNER] == NONE:
-        if int(layouts.count[0]) + len(sizes) + n_frames > len(parents):
-            if layouts.count[0] > max_states:
+    while noted[SEARCHED] < layouts.n[0] and noted[WINNER] == NONE:
+        if int(layouts.n[0]) + len(sizes) + n_frames > len(parents):
+            if layouts.n[0] > max_states:
                 raise too_many_states(max_states, n_frames)
             layouts, parents = roomier(layouts), np.concatenate([parents, np.full(len(parents), NONE, np.int32)])
         step(*layouts, parents, noted, sizes, n_frames, game.live, game.count_granted, roves, _STRIDE)
         if progress:
-            progress(n_frames, int(layouts.count[0]))
-    n_states = int(layouts.count[0])
+            progress(n_frames, int(layouts.n[0]))
+    n_states = int(layouts.n[0])
     if n_states > max_states:
         raise too_many_states(max_states, n_frames)
     if noted[WINNER] == NONE:

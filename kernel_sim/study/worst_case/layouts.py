@@ -29,12 +29,12 @@ ABSENT = -1
 
 
 class Layouts(NamedTuple):
-    """A set of layouts; `count[0]` is how many."""
+    """A set of layouts; `n[0]` is how many."""
 
     starts: Array       # int64
     used: Array         # int64
     table: Array        # int32: numbers of layouts, or EMPTY; a power of two, at least twice as many as there is room for
-    count: Array        # int64: [how many]
+    n: Array            # int64: [how many]
 
 
 def new_layouts(room: int) -> Layouts:
@@ -45,7 +45,7 @@ def new_layouts(room: int) -> Layouts:
 def roomier(layouts: Layouts) -> Layouts:
     """The same layouts under the same numbers, with twice the room."""
     more = np.zeros(len(layouts.starts), np.int64)
-    return _filled(np.concatenate([layouts.starts, more]), np.concatenate([layouts.used, more]), int(layouts.count[0]))
+    return _filled(np.concatenate([layouts.starts, more]), np.concatenate([layouts.used, more]), int(layouts.n[0]))
 
 
 def _filled(starts: Array, used: Array, n: int) -> Layouts:
@@ -89,11 +89,11 @@ def add(layouts: Layouts, starts: int, used: int) -> bool:
             return False
         at = (at + 1) & last
         number = int64(layouts.table[at])
-    number = layouts.count[0]
+    number = layouts.n[0]
     layouts.starts[number] = starts
     layouts.used[number] = used
     layouts.table[at] = number
-    layouts.count[0] = number + 1
+    layouts.n[0] = number + 1
     return True
 
 

@@ -62,11 +62,11 @@ def solve(n_frames: int, game: Game, max_states: int, progress: Progress | None 
     sizes = np.array(game.sizes, np.int64)
     lost, queue = np.zeros(n_layouts, np.int16), np.zeros(n_layouts, np.int32)
     noted = np.zeros(3, np.int64)
-    while noted[SPREAD] < layouts.count[0]:
+    while noted[SPREAD] < layouts.n[0]:
         _spread(*layouts, noted, lost, queue, sizes, n_frames, game.live, _STRIDE)
         if progress:
-            progress(n_frames, int(layouts.count[0]))
-    assert layouts.count[0] == n_layouts
+            progress(n_frames, int(layouts.n[0]))
+    assert layouts.n[0] == n_layouts
     while noted[DONE] < noted[QUEUED] and lost[0] == NOT_LOST:
         _retreat(*layouts, noted, lost, queue, sizes, n_frames, game.live, _STRIDE)
         if progress:
