@@ -14,9 +14,10 @@ from kernel_sim.study.worst_case import compact, generic, layouts, optimal
 from kernel_sim.study.worst_case.adversaries import ADVERSARIES, Requester, reach
 from kernel_sim.study.worst_case.boards import ManagerBoard, RuleBoard, rule_of
 from kernel_sim.study.worst_case.game import Alloc, Free, Game, parse_operations, play, replay_command
+from kernel_sim.study.worst_case.placings import PLACINGS
 from kernel_sim.study.worst_case.smallest import smallest_for_the_best, smallest_memory
 
-COMPACT = sorted(compact.PLACINGS)
+COMPACT = sorted(PLACINGS)
 GAMES = [(3, (1, 2, 3)), (4, (1, 2, 3)), (4, (1, 3)), (5, (2, 3)), (5, (1, 2)), (4, (4,))]
 
 Layout = tuple[tuple[int, int], ...]    # live allocations, (pfn, n_frames), ascending
