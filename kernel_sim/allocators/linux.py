@@ -444,7 +444,7 @@ def setup(area: LinuxArea, firsts: Array, ends: Array) -> None:
     area.uncut[1] = 0
     set_sizes(area, area.end - area.first, min_watermark(area.end - area.first))
     for i in range(len(firsts)):
-        low, high = inner_range(firsts[i], ends[i])
+        low, high = inner_range(area, firsts[i], ends[i])
         if low < high:
             area.uncut[2 + 2 * area.uncut[1]] = low
             area.uncut[3 + 2 * area.uncut[1]] = high
