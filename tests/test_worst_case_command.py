@@ -30,13 +30,19 @@ def test_for_people(capsys: pytest.CaptureFixture[str]) -> None:
     assert play(FrameManager(14, load_policy("first-fit", uncompiled=True)), parse_operations(operations.split())) == 20
 
 
-@pytest.mark.parametrize("policy", ["first-fit", "buddy", PLAIN], ids=["compact", "rule", "generic"])
-def test_as_json(policy: str, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("policy, engine, smallest", [("first-fit", "compact", 6), ("buddy", "compact", 8), (PLAIN, "generic", 6)],
+                         ids=["first-fit", "buddy", "plain"])
+def test_as_json(policy: str, engine: str, smallest: int, capsys: pytest.CaptureFixture[str]) -> None:
     report = json.loads(said(capsys, policy, "--live", "4", "--sizes", "3,1,2", "--json"))
     assert (report["policy"], report["live"], report["sizes"], report["optimal"]) == (policy, 4, [1, 2, 3], False)
-    assert report["smallest_memory"] == {"first-fit": 6, "buddy": 8, PLAIN: 6}[policy] == report["defeated_memory"] + 1
+    assert (report["engine"], report["smallest_memory"], report["defeated_memory"]) == (engine, smallest, smallest - 1)
     manager = FrameManager(report["defeated_memory"], load_policy(policy, uncompiled=True))
     assert play(manager, parse_operations(report["defeating_sequence"])) == len(report["defeating_sequence"]) - 1
+
+
+def test_a_policy_that_is_searched_as_its_rule(capsys: pytest.CaptureFixture[str]) -> None:
+    report = json.loads(said(capsys, "page-stack", "--live", "5", "--sizes", "1", "--json"))
+    assert (report["engine"], report["smallest_memory"], report["defeating_sequence"]) == ("rule", 5, ["a:1"] * 5)
 
 
 def test_the_best_allocator(capsys: pytest.CaptureFixture[str]) -> None:

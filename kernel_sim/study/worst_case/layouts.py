@@ -7,8 +7,8 @@ A *layout* says where the live allocations are:
     starts     1 . . . 1 1 . .        bit p: an allocation begins at frame p
     used       1 1 1 . 1 1 1 .        bit p: frame p was asked for
 
-The top bits of ``starts`` carry what a policy remembers besides (next fit's rover). A set keeps the layouts in the order in which they were
-found; its table holds their numbers, hashed, with linear probing.
+A third word is what a policy remembers besides: next fit's rover, a buddy's lists. A set keeps the layouts in the order in which they were found;
+its table holds their numbers, hashed, with linear probing.
 """
 
 from __future__ import annotations
@@ -20,58 +20,58 @@ import numpy as np
 from kernel_sim.compiled import Array, compiled, entry, int64, trailing_zeros
 
 LARGEST_MEMORY = 57
-"""Frames: so many bits leave six in a word that is never negative."""
+"""Frames: a word is never negative, and a run of bits may be shifted out of the memory by a few."""
 
-ROVER_SHIFT = 57
-LAYOUT_BITS = (1 << ROVER_SHIFT) - 1
 EMPTY = -1
 ABSENT = -1
 
 
 class Layouts(NamedTuple):
-    """A set of layouts; `count[0]` is how many."""
+    """A set of layouts; `n[0]` is how many."""
 
     starts: Array       # int64
     used: Array         # int64
+    memory: Array       # int64: what the policy remembers
     table: Array        # int32: numbers of layouts, or EMPTY; a power of two, at least twice as many as there is room for
-    count: Array        # int64: [how many]
+    n: Array            # int64: [how many]
 
 
 def new_layouts(room: int) -> Layouts:
     """A set with room for so many that holds one, the empty memory, as number 0."""
-    return _filled(np.zeros(room, np.int64), np.zeros(room, np.int64), 1)
+    return _filled([np.zeros(room, np.int64) for _ in range(3)], 1)
 
 
 def roomier(layouts: Layouts) -> Layouts:
     """The same layouts under the same numbers, with twice the room."""
     more = np.zeros(len(layouts.starts), np.int64)
-    return _filled(np.concatenate([layouts.starts, more]), np.concatenate([layouts.used, more]), int(layouts.count[0]))
+    return _filled([np.concatenate([words, more]) for words in (layouts.starts, layouts.used, layouts.memory)], int(layouts.n[0]))
 
 
-def _filled(starts: Array, used: Array, n: int) -> Layouts:
+def _filled(words: list[Array], n: int) -> Layouts:
     """A set of the first n of these layouts."""
-    table = np.full(1 << (2 * len(starts) - 1).bit_length(), EMPTY, np.int32)
-    layouts = Layouts(starts, used, table, np.array([n], np.int64))
+    table = np.full(1 << (2 * len(words[0]) - 1).bit_length(), EMPTY, np.int32)
+    layouts = Layouts(*words, table, np.array([n], np.int64))
     _enter_all(*layouts)
     return layouts
 
 
 @compiled
-def hashed(starts: int, used: int) -> int:
+def hashed(starts: int, used: int, memory: int) -> int:
     """A number below 2^62 that looks random. Every product stays below 2^62, compiled or not."""
     low, high = (starts & 0x7FFF_FFFF) * int64(0x4F1B_BCDD), (starts >> 31) * int64(0x3243_F6A9)
     mixed = low ^ high ^ (used & 0x7FFF_FFFF) * int64(0x6A09_E667) ^ (used >> 31) * int64(0x5BE0_CD19)
+    mixed ^= (memory & 0x7FFF_FFFF) * int64(0x510E_527F) ^ (memory >> 31) * int64(0x1F83_D9AB)
     return mixed ^ (mixed >> 29) ^ (mixed >> 17)
 
 
 @compiled
-def find(layouts: Layouts, starts: int, used: int) -> int:
+def find(layouts: Layouts, starts: int, used: int, memory: int) -> int:
     """A layout's number, or ABSENT."""
     last = len(layouts.table) - 1
-    at = hashed(starts, used) & last
+    at = hashed(starts, used, memory) & last
     number = int64(layouts.table[at])
     while number != EMPTY:
-        if layouts.starts[number] == starts and layouts.used[number] == used:
+        if layouts.starts[number] == starts and layouts.used[number] == used and layouts.memory[number] == memory:
             return number
         at = (at + 1) & last
         number = int64(layouts.table[at])
@@ -79,30 +79,31 @@ def find(layouts: Layouts, starts: int, used: int) -> int:
 
 
 @compiled
-def add(layouts: Layouts, starts: int, used: int) -> bool:
+def add(layouts: Layouts, starts: int, used: int, memory: int) -> bool:
     """Add a layout, under the next number. False when it is there already."""
     last = len(layouts.table) - 1
-    at = hashed(starts, used) & last
+    at = hashed(starts, used, memory) & last
     number = int64(layouts.table[at])
     while number != EMPTY:
-        if layouts.starts[number] == starts and layouts.used[number] == used:
+        if layouts.starts[number] == starts and layouts.used[number] == used and layouts.memory[number] == memory:
             return False
         at = (at + 1) & last
         number = int64(layouts.table[at])
-    number = layouts.count[0]
+    number = layouts.n[0]
     layouts.starts[number] = starts
     layouts.used[number] = used
+    layouts.memory[number] = memory
     layouts.table[at] = number
-    layouts.count[0] = number + 1
+    layouts.n[0] = number + 1
     return True
 
 
 @entry
-def _enter_all(starts: Array, used: Array, table: Array, count: Array) -> None:
+def _enter_all(starts: Array, used: Array, memory: Array, table: Array, n: Array) -> None:
     """Fill the table anew."""
     last = len(table) - 1
-    for number in range(count[0]):
-        at = hashed(starts[number], used[number]) & last
+    for number in range(n[0]):
+        at = hashed(starts[number], used[number], memory[number]) & last
         while table[at] != EMPTY:
             at = (at + 1) & last
         table[at] = number

@@ -62,11 +62,11 @@ def solve(n_frames: int, game: Game, max_states: int, progress: Progress | None 
     sizes = np.array(game.sizes, np.int64)
     lost, queue = np.zeros(n_layouts, np.int16), np.zeros(n_layouts, np.int32)
     noted = np.zeros(3, np.int64)
-    while noted[SPREAD] < layouts.count[0]:
+    while noted[SPREAD] < layouts.n[0]:
         _spread(*layouts, noted, lost, queue, sizes, n_frames, game.live, _STRIDE)
         if progress:
-            progress(n_frames, int(layouts.count[0]))
-    assert layouts.count[0] == n_layouts
+            progress(n_frames, int(layouts.n[0]))
+    assert layouts.n[0] == n_layouts
     while noted[DONE] < noted[QUEUED] and lost[0] == NOT_LOST:
         _retreat(*layouts, noted, lost, queue, sizes, n_frames, game.live, _STRIDE)
         if progress:
@@ -88,11 +88,11 @@ def live_frames(used: int) -> int:
 
 
 @entry
-def _spread(starts: Array, used: Array, table: Array, count: Array, noted: Array, lost: Array, queue: Array, sizes: Array, n_frames: int,
+def _spread(starts: Array, used: Array, memory: Array, table: Array, n: Array, noted: Array, lost: Array, queue: Array, sizes: Array, n_frames: int,
             live: int, stride: int) -> None:
     """Make every layout once, by adding allocations above all others, and queue those that are lost with 1 operation to go."""
-    layouts = Layouts(starts, used, table, count)
-    while stride > 0 and noted[SPREAD] < count[0]:
+    layouts = Layouts(starts, used, memory, table, n)
+    while stride > 0 and noted[SPREAD] < n[0]:
         stride -= 1
         number = noted[SPREAD]
         noted[SPREAD] += 1
@@ -110,14 +110,14 @@ def _spread(starts: Array, used: Array, table: Array, count: Array, noted: Array
                 queue[noted[QUEUED]] = number
                 noted[QUEUED] += 1
             for first in range(above, n_frames - size + 1):
-                add(layouts, here | int64(1) << first, taken | ones(size) << first)
+                add(layouts, here | int64(1) << first, taken | ones(size) << first, int64(0))
 
 
 @entry
-def _retreat(starts: Array, used: Array, table: Array, count: Array, noted: Array, lost: Array, queue: Array, sizes: Array, n_frames: int,
+def _retreat(starts: Array, used: Array, memory: Array, table: Array, n: Array, noted: Array, lost: Array, queue: Array, sizes: Array, n_frames: int,
              live: int, stride: int) -> None:
     """Go on from layouts that are lost to those before them, in the order in which they were found: by operations to go."""
-    layouts = Layouts(starts, used, table, count)
+    layouts = Layouts(starts, used, memory, table, n)
     while stride > 0 and noted[DONE] < noted[QUEUED]:
         stride -= 1
         number = queue[noted[DONE]]
@@ -128,14 +128,14 @@ def _retreat(starts: Array, used: Array, table: Array, count: Array, noted: Arra
             places = fitting(free, sizes[i]) if sizes[i] <= room else int64(0)
             while places != 0:
                 first = int64(trailing_zeros(places))
-                enqueue(layouts, noted, lost, queue, find(layouts, here | int64(1) << first, taken | ones(sizes[i]) << first), to_go + 1)
+                enqueue(layouts, noted, lost, queue, find(layouts, here | int64(1) << first, taken | ones(sizes[i]) << first, int64(0)), to_go + 1)
                 places &= places - 1
         rest = here
         while rest != 0:                    # before a request: one allocation less
             first = int64(trailing_zeros(rest))
             size = size_at(here, taken, first)
             before, had = here & ~(int64(1) << first), taken & ~(ones(size) << first)
-            number = find(layouts, before, had)
+            number = find(layouts, before, had, int64(0))
             if lost[number] == NOT_LOST and everywhere(layouts, lost, before, had, n_frames, size, to_go):
                 enqueue(layouts, noted, lost, queue, number, to_go + 1)
             rest &= rest - 1
@@ -156,7 +156,7 @@ def everywhere(layouts: Layouts, lost: Array, starts: int, used: int, n_frames: 
     places = fitting(ones(n_frames) & ~used, size)
     while places != 0:
         first = int64(trailing_zeros(places))
-        number = find(layouts, starts | int64(1) << first, used | ones(size) << first)
+        number = find(layouts, starts | int64(1) << first, used | ones(size) << first, int64(0))
         if lost[number] == NOT_LOST or lost[number] > to_go:
             return False
         places &= places - 1
@@ -164,8 +164,8 @@ def everywhere(layouts: Layouts, lost: Array, starts: int, used: int, n_frames: 
 
 
 @entry
-def _number_of(starts: Array, used: Array, table: Array, count: Array, here: int, taken: int) -> int:
-    return find(Layouts(starts, used, table, count), here, taken)
+def _number_of(starts: Array, used: Array, memory: Array, table: Array, n: Array, here: int, taken: int) -> int:
+    return find(Layouts(starts, used, memory, table, n), here, taken, int64(0))
 
 
 def defeat(manager: FrameManager, solved: Solved) -> list[Operation]:

@@ -13,9 +13,10 @@ from kernel_sim.study.worst_case import compact, generic
 from kernel_sim.study.worst_case.boards import ManagerBoard, RuleBoard, rule_of
 from kernel_sim.study.worst_case.game import Found, Game, Operation, Progress
 from kernel_sim.study.worst_case.layouts import LARGEST_MEMORY
+from kernel_sim.study.worst_case.placings import PLACINGS
 
 MAX_STATES = 20_000_000
-"""Of one memory, unless more are allowed: about 1 GB of the host's memory in the compiled searches."""
+"""Of one memory, unless more are allowed: about 1.5 GB of the host's memory in the compiled searches."""
 
 
 @dataclass(frozen=True)
@@ -40,9 +41,9 @@ def smallest_memory(policy: str | type | Policy, game: Game, max_states: int = M
     loaded = load_policy(policy)
     rule = rule_of(loaded)
     if engine is None:
-        engine = "compact" if loaded.name in compact.PLACINGS and not loaded.plain else "rule" if rule else "generic"
+        engine = "compact" if loaded.name in PLACINGS and not loaded.plain else "rule" if rule else "generic"
     if engine == "compact":
-        return climb(game, lambda n_frames: compact.search(loaded.name, n_frames, game, max_states, progress), LARGEST_MEMORY, engine)
+        return climb(game, lambda n_frames: compact.search(loaded.name, n_frames, game, max_states, progress), PLACINGS[loaded.name].largest, engine)
 
     def search(n_frames: int) -> Found:
         board = RuleBoard(rule, n_frames) if engine == "rule" and rule else ManagerBoard(loaded, n_frames)
