@@ -73,7 +73,8 @@ def load_trace(args: argparse.Namespace, path: str) -> Trace:
         if Path(path).suffix == ".toml":
             from kernel_sim.study import workload
 
-            return workload.generate(workload.load(path))
+            with spinner("drawing the workload"):
+                return workload.generate(workload.load(path))
         return Trace.load(path)
     from kernel_sim.study.formats import ftrace
     from kernel_sim.study.trace import bundled
@@ -108,6 +109,18 @@ def progress_bar(what: str, total: int) -> Iterator[Callable[[int], None] | None
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(what, total=total)
         yield lambda done: bar.update(task, completed=done)
+
+
+@contextmanager
+def spinner(what: str) -> Iterator[None]:
+    """A sign of life on standard error while it is a terminal, for work of unknown length; nothing otherwise."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status(what):
+        yield
 
 
 def finish(args: argparse.Namespace, manager: FrameManager, report: dict[str, Any], headline: str) -> None:
