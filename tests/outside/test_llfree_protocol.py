@@ -50,7 +50,7 @@ def test_exchanges_bring_huge_frames_back(policy: str) -> None:
 
 
 def test_a_buddy_that_takes_the_latest_gets_stuck() -> None:
-    """Half of the memory is free; of that, first fit brings most together again, and a buddy with last-in-first-out lists, as Linux' is, the least."""
+    """Half is free; of that, first fit brings most together again, and a buddy with last-in-first-out lists, as Linux' is, the least."""
     first_fit, by_address, lifo = (free_huge_frames(policy, 1, ROUNDS)[-1] for policy in ("first-fit", "buddy:order=address", "buddy"))
     assert first_fit > by_address > lifo
     assert first_fit > N_HUGE / 4 > lifo
