@@ -84,7 +84,20 @@ def test_samples_into_json_csv_and_a_plot(capsys: pytest.CaptureFixture[str]) ->
     assert len(Path("many.csv").read_text().splitlines()) == 202
 
 
+def test_the_guest_is_looked_at_between_its_windows(capsys: pytest.CaptureFixture[str]) -> None:
+    """The same samples as without a guest, of a workload that goes on for some windows."""
+    Path("long.toml").write_text(TOML.replace("2_000", "10_000").replace("4M", "16M"))
+    guest = report_of(capsys, "run", "--trace", "long.toml", "--policy", "first-fit", "--sample", "4096", "--csv", "g.csv")
+    host = report_of(capsys, "replay", "long.toml", "--policy", "first-fit", "--sample", "4096", "--csv", "h.csv")
+    del guest["guest"]
+    assert guest == host
+    assert host["samples"]["operation"] == [0, 4096, 8192, 10_000]
+    assert Path("g.csv").read_bytes() == Path("h.csv").read_bytes()
+
+
 @pytest.mark.parametrize("arguments, complaint", [
+    ("run --trace tiny --sample 1000", "--sample 1000: a guest gets 4,096 operations at a time"),
+    ("run --guest hello --memory 1M --sample 4096", "guest hello plays no trace"),
     ("workload nothing.toml -o x", "nothing.toml: No such file"), ("workload memory=4M -o x", "workload: sizes: it must be said"),
     ("workload bad.toml -o x", "bad.toml: load: a load is a share"), ("workload load.toml seed=x -o x", "load.toml: seed: "),
     ("workload load.toml seed -o x", "workload: 'seed' is not key=value"), ("workload load.toml", "the following arguments are required: -o"),

@@ -15,6 +15,7 @@ from kernel_sim.errors import BadInput
 
 if TYPE_CHECKING:
     from kernel_sim.manager import FrameManager
+    from kernel_sim.study.metrics import Samples
     from kernel_sim.study.setting import Setting
     from kernel_sim.study.trace import Trace
 
@@ -29,6 +30,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--from-marker", metavar="TEXT", help="of a kernel's text, the part after this trace marker")
     parser.add_argument("--to-marker", metavar="TEXT", help="of a kernel's text, the part before this trace marker")
     parser.add_argument("--map", metavar="FILE", help="write the memory's map at the end, in the form of the suffix (see `kernel-sim map`)")
+    parser.add_argument("--sample", type=positive, metavar="N",
+                        help="look at the memory after every N operations (with --csv or --plot: as makes 200 samples)")
+    parser.add_argument("--csv", metavar="FILE", help="write the samples there, a line each")
+    parser.add_argument("--plot", metavar="FILE", help="draw fragmentation over time there, as .svg or .png")
     parser.add_argument("--json", action="store_true", help="print the report as JSON, and no map")
 
 
@@ -47,6 +52,13 @@ def check_arguments(args: argparse.Namespace) -> None:
 
         check_suffix(args.map)
         check_folder(args.map)
+    if args.csv:
+        check_folder(args.csv)
+    if args.plot:
+        from kernel_sim.study.drawing import timeline
+
+        timeline.check(args.plot)
+        check_folder(args.plot)
     if args.memory and args.memory_map:
         raise BadInput("--memory and --memory-map: a memory has a size or a memory map, not both")
 
@@ -73,7 +85,8 @@ def load_trace(args: argparse.Namespace, path: str) -> Trace:
         if Path(path).suffix == ".toml":
             from kernel_sim.study import workload
 
-            return workload.generate(workload.load(path))
+            with spinner("drawing the workload"):
+                return workload.generate(workload.load(path))
         return Trace.load(path)
     from kernel_sim.study.formats import ftrace
     from kernel_sim.study.trace import bundled
@@ -96,6 +109,32 @@ def settle_memory(args: argparse.Namespace, trace: Trace | None) -> Setting:
     return settle(trace, n_frames, memory_map, start)
 
 
+def sampled_every(args: argparse.Namespace, n_operations: int, windows_of: int = 1) -> int:
+    """The operations between two samples, a multiple of what is done at a time; 0 for no samples."""
+    if args.sample:
+        if args.sample % windows_of:
+            raise BadInput(f"--sample {args.sample}: a guest gets {windows_of:,} operations at a time, and is looked at in between; "
+                           "`kernel-sim replay`, which places alike, can be looked at after any number")
+        return int(args.sample)
+    if not (args.csv or args.plot):
+        return 0
+    from kernel_sim.study.metrics import often_enough
+
+    return -(-often_enough(n_operations) // windows_of) * windows_of
+
+
+def write_samples(args: argparse.Namespace, samples: Samples | None, title: str) -> None:
+    """The files of samples that were asked for."""
+    if samples is not None and args.csv:
+        from kernel_sim.study import sealed
+
+        sealed.write_whole(args.csv, samples.as_csv().encode())
+    if samples is not None and args.plot:
+        from kernel_sim.study.drawing import timeline
+
+        timeline.write_plot(samples, args.plot, title)
+
+
 @contextmanager
 def progress_bar(what: str, total: int) -> Iterator[Callable[[int], None] | None]:
     """A bar on standard error while it is a terminal; nothing otherwise."""
@@ -108,6 +147,18 @@ def progress_bar(what: str, total: int) -> Iterator[Callable[[int], None] | None
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(what, total=total)
         yield lambda done: bar.update(task, completed=done)
+
+
+@contextmanager
+def spinner(what: str) -> Iterator[None]:
+    """A sign of life on standard error while it is a terminal, for work of unknown length; nothing otherwise."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status(what):
+        yield
 
 
 def finish(args: argparse.Namespace, manager: FrameManager, report: dict[str, Any], headline: str) -> None:

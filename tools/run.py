@@ -12,8 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from kernel_sim.tools import _playing
 
+from kernel_sim.errors import BadInput
+
 if TYPE_CHECKING:
     from kernel_sim.machine.machine import Run
+    from kernel_sim.study.metrics import Samples
     from kernel_sim.study.slots import SlotPlan
 
 _BLOCKS_A_FRAME = 1000      # what signing and verifying a frame may cost a guest, and more
@@ -36,6 +39,7 @@ def run(args: argparse.Namespace) -> int:
     from kernel_sim.machine.loader import find_guest
     from kernel_sim.machine.machine import Machine
     from kernel_sim.manager import FrameManager
+    from kernel_sim.study.metrics import Sampler, telling_both
 
     _playing.check_arguments(args)
     _playing.announce_compiling()
@@ -43,13 +47,17 @@ def run(args: argparse.Namespace) -> int:
     trace = _playing.load_trace(args, args.trace or "mixed") if args.trace or args.guest == "replay" else None
     setting = _playing.settle_memory(args, trace)
     plan = _plan(trace, setting)
+    every = _sampled_every(args, plan)
     manager = FrameManager(setting.zones, args.policy, setting.in_use)
     machine = Machine(manager, args.guest, seed=args.seed, budget=args.budget or _budget(plan))
     operations = plan.operations if plan else None
+    sampler = Sampler(manager, every) if every else None
     with _playing.progress_bar("the guest runs", len(operations) if operations is not None else 0) as progress:
-        done = machine.run(operations, progress, _print_instruction if args.trace_guest else None)
+        done = machine.run(operations, telling_both(sampler, progress), _print_instruction if args.trace_guest else None)
     manager.check()
-    _playing.finish(args, manager, _report(manager, plan, done), _headline(args, manager, done))
+    samples = sampler.samples(done.performed.n_performed) if sampler and done.performed else None
+    _playing.write_samples(args, samples, f"{trace.name if trace else args.guest}: run by the guest, policy {manager.policy.name}")
+    _playing.finish(args, manager, _report(manager, plan, done, samples), _headline(args, manager, done))
     return _status(args.guest, done)
 
 
@@ -57,6 +65,15 @@ def _plan(trace: Any, setting: Any) -> SlotPlan | None:
     from kernel_sim.study import slots
 
     return slots.operations(trace, setting.start, setting.usable) if trace is not None else None
+
+
+def _sampled_every(args: argparse.Namespace, plan: SlotPlan | None) -> int:
+    """The operations between two looks at the memory, which is looked at between two windows of the guest's operations; 0 for none."""
+    from kernel_sim.machine.abi import WINDOW_OPERATIONS
+
+    if plan is None and (args.sample or args.csv or args.plot):
+        raise BadInput(f"--sample, --csv and --plot: guest {args.guest} plays no trace")
+    return _playing.sampled_every(args, len(plan.operations), WINDOW_OPERATIONS) if plan else 0
 
 
 def _budget(plan: SlotPlan | None) -> int:
@@ -70,7 +87,7 @@ def _print_instruction(text: str) -> None:
     print(text, file=sys.stderr)
 
 
-def _report(manager: Any, plan: SlotPlan | None, done: Run) -> dict[str, Any]:
+def _report(manager: Any, plan: SlotPlan | None, done: Run, samples: Samples | None) -> dict[str, Any]:
     """The numbers of `replay --json`, and the guest's."""
     from kernel_sim.study.report import memory_report, operations_report
 
@@ -80,7 +97,7 @@ def _report(manager: Any, plan: SlotPlan | None, done: Run) -> dict[str, Any]:
         "console": done.console, "exit_status": done.exit_status, "stopped": done.stopped, "fault": str(done.fault) if done.fault else None,
         "listing": list(done.listing), "blocks": done.blocks, "calls": done.calls,
     }
-    return {**memory_report(manager), **played, "guest": guest}
+    return {**memory_report(manager), **played, **({"samples": samples.as_json()} if samples else {}), "guest": guest}
 
 
 def _headline(args: argparse.Namespace, manager: Any, done: Run) -> str:

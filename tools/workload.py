@@ -41,8 +41,9 @@ def run(args: argparse.Namespace) -> int:
     from kernel_sim.study import workload
 
     described = read(args.spec)
-    trace = workload.generate(described)
-    trace.save(args.output)
+    with _playing.spinner("drawing the workload"):
+        trace = workload.generate(described)
+        trace.save(args.output)
     report = report_on(described, trace)
     print(_playing.to_json(report) if args.json else "\n".join(as_text(report)))
     return 0

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,7 +70,7 @@ class Samples:
 
 
 class Sampler:
-    """Takes the samples of a manager. It is called with the number of operations done, as `operations.perform` calls its `progress`."""
+    """Takes the samples of a manager. It is called with the number of operations done, as `progress` is that is told them."""
 
     def __init__(self, manager: FrameManager, every: int) -> None:
         if every < 1:
@@ -81,7 +81,7 @@ class Sampler:
 
     def __call__(self, done: int) -> None:
         """Take a sample if it is time."""
-        if done % self.every == 0:
+        if done % self.every == 0 and not (self._rows and self._rows[-1][0] == done):
             self._take(done)
 
     def samples(self, done: int) -> Samples:
@@ -112,6 +112,17 @@ def memory_now(manager: FrameManager) -> dict[str, Number]:
         "failed": stats.n_failed, "steps": stats.steps, **{f"free_blocks_{order}": n for order, n in enumerate(blocks)},
         **{f"unusable_index_{order}": unusable_index(blocks, order) for order in range(N_ORDERS)},
     }
+
+
+def telling_both(sampler: Sampler | None, progress: Callable[[int], None] | None) -> Callable[[int], None] | None:
+    """One `progress` that tells a sampler and whoever else wants to know; None if nobody does."""
+    if sampler is None or progress is None:
+        return sampler or progress
+
+    def tell(done: int) -> None:
+        sampler(done)
+        progress(done)
+    return tell
 
 
 def often_enough(n_operations: int) -> int:

@@ -54,16 +54,8 @@ def replay(trace: Trace, policy: str | type | Policy = "buddy", *, n_frames: int
 
 def play(manager: FrameManager, plan: slots.SlotPlan, progress: Callable[[int], None] | None = None, every: int = 0) -> Replay:
     """Carry a plan out on a manager, with a sample after every `every` operations if that is not 0."""
-    if not every:
-        return Replay(manager, plan, perform(manager, plan.operations, plan.n_slots, progress))
-    from kernel_sim.study.metrics import Sampler
+    from kernel_sim.study.metrics import Sampler, telling_both
 
-    sampler = Sampler(manager, every)
-
-    def look(done: int) -> None:
-        sampler(done)
-        if progress:
-            progress(done)
-
-    performed = perform(manager, plan.operations, plan.n_slots, look, every)
-    return Replay(manager, plan, performed, sampler.samples(performed.n_performed))
+    sampler = Sampler(manager, every) if every else None
+    performed = perform(manager, plan.operations, plan.n_slots, telling_both(sampler, progress), every)
+    return Replay(manager, plan, performed, sampler.samples(performed.n_performed) if sampler else None)
