@@ -10,7 +10,7 @@ from contract.specs import EVERY
 import kernel_sim.allocators
 import kernel_sim.study.contract.rules
 from kernel_sim import BadInput, BadPolicy, FrameManager, load_policy
-from kernel_sim.allocators.base import built_in, parse_parameters, policy_module, policy_names
+from kernel_sim.allocators.base import built_in, parse_parameters, policy_module, policy_names, theory
 
 
 def files_of(package: object) -> dict[str, str]:
@@ -37,11 +37,12 @@ def test_a_rule_is_of_a_policy() -> None:
 
 @pytest.mark.parametrize("name", policy_names())
 def test_a_policy_tells_its_theory(name: str) -> None:
-    """The first line is a sentence for the list of policies; then source, idea, invariant and cost."""
-    theory = policy_module(name).__doc__ or ""
-    first_line, blank, *_ = theory.splitlines()
+    """The first line is a sentence for the list of policies; then source, idea, invariant, cost, and when to use it."""
+    text = policy_module(name).__doc__ or ""
+    first_line, blank, *_ = text.splitlines()
     assert first_line.endswith(".") and ":" in first_line and not blank
-    assert all(f"\n{part}: " in theory for part in ("Source", "Idea", "Invariant", "Cost"))
+    assert all(f"\n{part}: " in text for part in ("Source", "Idea", "Invariant", "Cost", "Use"))
+    assert {"Decision", "Source", "Cost", "Use"} <= theory(name).keys()
 
 
 @pytest.mark.parametrize("spec", EVERY)

@@ -6,9 +6,9 @@ A policy is a file of this folder. It defines
     build        a function that takes the full name and the parameters (as texts) and returns a `Policy`; BadPolicy for choices that exclude
                  each other
 
-and its docstring gives source, idea, invariant and cost; the first line is what ``kernel-sim policies`` prints. A policy sees one zone at a
-time, as its *area*: a NamedTuple with at least the fields of `Area`. It works on the links of the frame table and on words of its own, and
-knows nothing of owners, events or other zones.
+and its docstring gives source, idea, invariant, cost and use (`theory`); the first line is what ``kernel-sim policies`` prints. A policy sees
+one zone at a time, as its *area*: a NamedTuple with at least the fields of `Area`. It works on the links of the frame table and on words of its
+own, and knows nothing of owners, events or other zones.
 """
 
 from __future__ import annotations
@@ -98,6 +98,18 @@ def policy_module(name: str) -> ModuleType:
     if file not in _files() or not hasattr(_import(file), "build"):
         raise BadPolicy(f"no policy {name!r}; there are {', '.join(policy_names())}, or your own as path/to/file.py:ClassName")
     return _import(file)
+
+
+def theory(name: str) -> dict[str, str]:
+    """What a policy's docstring says, by paragraph: its decision (the first line), Source, Idea, Invariant, Cost, Use, and what else it names."""
+    first, *paragraphs = (policy_module(name).__doc__ or "").split("\n\n")
+    title, _, decision = first.partition(": ")
+    told = {"Name": title.strip(), "Decision": decision.strip()}
+    for paragraph in paragraphs:
+        key, colon, text = " ".join(paragraph.split()).partition(": ")
+        if colon and key.isalpha():
+            told[key] = text
+    return told
 
 
 @cache

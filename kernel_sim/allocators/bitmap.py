@@ -15,6 +15,9 @@ Cost: 1.13 bits a frame. For a power of two up to 64 the first word looked at wi
 levels). Other requests look at each word that the summary names until one will do, in the worst case at all of the zone's; those above 64 frames
 read the runs that start there, one word for 64 frames. `examined` counts words of bits.
 
+Use: where memory for links is dear or the frames themselves must not be written, and requests are small: the state is one bit a frame, easy to save
+and to inspect.
+
 Parameters: ``search=first`` takes the lowest run, ``search=next`` the first from the end of the last allocation on, then the lowest.
 """
 

@@ -12,6 +12,9 @@ Invariant: two buddies are never both free, unless they are of the top order; wi
 Cost: at most one split or merge for each order, so constant; the rounding wastes up to half of a block (internal fragmentation). With
 ``merge=lazy`` a free merges nothing, and a request that finds no block may have to look at every free block first.
 
+Use: as the default for frames: kernels need aligned powers of two, and merging costs nothing to find. Look elsewhere when sizes are far from powers
+of two.
+
 Parameters: ``order=lifo`` takes the block of an order that was freed last, as Linux does; ``order=fifo`` the one that was freed (or split off)
 first, from a list that is joined at its back; ``order=address`` the lowest. ``max_order=N`` makes 2^N frames the largest block: more is never
 given at once. ``merge=lazy`` delays merging: freed blocks stay as they are, ready for the next request of their size, and when a request

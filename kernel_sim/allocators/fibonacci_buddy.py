@@ -12,6 +12,8 @@ Invariant: every free block is a block of the zone's recursive subdivision (`sub
 Cost: logarithmic in the size of the largest block, 1597 frames, the first that holds Linux' largest of 1024. Finding a block's buddy takes a walk
 down the tree that it was split from, of up to 15 steps; up to one split or merge for each size.
 
+Use: to see what finer sizes buy: less waste inside of blocks than `buddy`, more between them, and no alignment to speak of.
+
 What the sources leave open: the larger part of a block lies low. A request that the smaller part can hold is served from it, and the larger one
 is left whole. Lists are last in, first out.
 """

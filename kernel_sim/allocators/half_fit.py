@@ -10,6 +10,8 @@ Invariant: each hole is in the list of its class, no two holes touch, and a bit 
 
 Cost: constant for allocating and for freeing, the first such algorithm. Holes of up to nearly twice the request, those of the class below, are
 never looked at, so a request may be refused although there is a hole for it (the paper's *incomplete memory use*). `tlsf` makes the classes finer.
+
+Use: in real-time systems where the time of every single request must be bounded and memory is plenty; `tlsf` bounds it too and wastes less.
 """
 
 from __future__ import annotations

@@ -11,6 +11,8 @@ Invariant: each hole is in the list of its class, no two holes touch, and a bit 
 Cost: at most `tries` holes looked at, one find-first-set for the larger classes: constant. Only where no larger class has a hole the request's own
 list is searched to its end, in time linear in it, so nothing is refused for which there is a hole.
 
+Use: for mixed sizes with a few common ones: nearly best fit's packing at a constant cost.
+
 Parameters: ``classes=powers`` has a class for each power of two, ``classes=quarters`` four of them, as Lea's dlmalloc has. ``order`` is that of
 each list: ``lifo`` takes first what was freed last, ``fifo`` what was freed longest ago. ``tries=N`` is how many holes of its own class a request
 looks at before it goes to the larger ones.

@@ -11,6 +11,8 @@ Invariant: each hole is in the list of its class, no two holes touch, and a bit 
 Cost: constant for allocating and for freeing. The price of never searching: a hole of the request's own class may be large enough and is not
 looked at, so a request may be refused although a hole fits it, one that is longer than the request by less than 1/2^N of it.
 
+Use: in real-time systems, and wherever best fit's packing is wanted in constant time.
+
 Parameters: ``second_level=N`` divides each power of two into 2^N classes (the paper recommends 4 or 5). ``fallback=none`` is the paper's;
 ``fallback=own-class`` searches the request's own class before it refuses, in time linear in that list: then nothing is refused that fits.
 """

@@ -11,6 +11,8 @@ Invariant: every free block is a block of the zone's recursive subdivision (`sub
 Cost: logarithmic in the size of the largest block, 1024 frames. Finding a block's buddy takes a walk down the tree that it was split from, of up
 to 19 steps; up to one split or merge for each size.
 
+Use: when requests are spread over all sizes and rounding them to powers of two is what hurts; for short-lived memory, as it scatters.
+
 A block of 2 comes apart into 1 and 1. The larger part of a block lies low. A request that the smaller part can hold is served from it, and the
 larger one is left whole. Lists are last in, first out.
 """
