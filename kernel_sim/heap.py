@@ -31,8 +31,8 @@ from kernel_sim.manager import FrameManager
 from kernel_sim.units import FRAME_BYTES
 
 DEFAULT_BASE = 0x1000_0000
-DEFAULT_FRAMES = 1 << 18
-"""Behind a heap to which nobody gave a frame manager: 1 GiB, of which the host only feels what is used."""
+DEFAULT_FRAMES = 1 << 16
+"""Behind a heap to which nobody gave a frame manager: 256 MiB, of which the host only feels what is used."""
 
 
 @dataclass
@@ -48,7 +48,7 @@ class Block:
 class Heap:
     """`alloc`, `free`, `realloc` of bytes at virtual addresses.
 
-    `policy` places blocks among the granules; `frames` is the manager that the heap's frames come from (by default one of its own, of 1 GiB).
+    `policy` places blocks among the granules; `frames` is the manager that the heap's frames come from (by default one of its own, of 256 MiB).
     `header`, `alignment` (a power of two, the size of a granule), `split` and `trim` are in bytes, as above; `trim` None: it never shrinks.
     `growth` is the least number of frames by which it grows, and has from the start. `base` is the address of its first frame, `owner` who it
     asks for frames as. BadInput for numbers that make no heap, BadPolicy for a policy, HeapFull when there are not even the first frames.

@@ -122,8 +122,17 @@ def test_sizes_that_make_no_memory(n_frames: int, limit: int) -> None:
         growing("first-fit", n_frames, limit)
 
 
-def test_a_large_room_costs_nothing() -> None:
-    """Room for a heap of 64 GiB, for each policy by its bare name."""
+@pytest.mark.parametrize("spec", ["first-fit", "buddy"])
+def test_a_large_room_costs_nothing(spec: str) -> None:
+    """Room for a heap of 64 GiB."""
+    ours = growing(spec, 255, (1 << 32) - 1)
+    assert ours.stats().n_free == 255
+    ours.check()
+
+
+def test_every_policy_works_in_a_room_that_grows() -> None:
     for spec in DEFAULTS:
-        ours = growing(spec, 255, (1 << 32) - 1)
-        assert ours.stats().n_free == 255
+        ours = growing(spec, 10)
+        ours.grow(20)
+        assert ours.try_alloc(1) is not None and ours.stats().n_free == 29
+        ours.check()
