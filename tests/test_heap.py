@@ -155,7 +155,7 @@ def test_places_as_the_model_does(requests: list[tuple[str, int, int]]) -> None:
 @pytest.mark.parametrize("spec", [*DEFAULTS, PLAIN], ids=lambda spec: "plain" if spec == PLAIN else spec)
 def test_every_policy_keeps_a_heap(spec: str) -> None:
     """Payloads are aligned, and disjoint by the audit; what the policy cannot give is HeapFull; at the end all granules are free."""
-    ours, rng, live, refused = heap(spec, trim=20_000), random.Random(5), list[int](), list[str]()
+    ours, rng, live, refused = heap(spec, 256, trim=20_000), random.Random(5), list[int](), list[str]()
     for step in range(300):
         try:
             if rng.random() < 0.5 or not live:
