@@ -12,8 +12,8 @@ def interpreted(spec: str) -> Heap:
 
 
 def test_one_small_block_holds_up_the_break() -> None:
-    """A large block, eight bytes above it, and the large one is freed. Nothing can be given back: the heap ends above the small block. When that goes,
-    all of it does."""
+    """A large block, eight bytes above it, and the large one is freed. Nothing can be given back: the heap ends above the small block. When that
+    goes, all of it does."""
     heap = interpreted("first-fit")
     large, small = heap.alloc(200_000), heap.alloc(8)
     heap.free(large)
