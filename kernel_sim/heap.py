@@ -18,20 +18,21 @@ certain granules (`kernel_sim.granules`); `Heap.can_take` says whether it can.
 
 from __future__ import annotations
 
+import operator
 from dataclasses import dataclass
 
 from kernel_sim.allocators.base import Policy
 from kernel_sim.allocators.plain import load_policy
 from kernel_sim.arena import Arena
-from kernel_sim.errors import BadFree, BadInput, BrokenInvariant, DoubleFree, HeapFull, InteriorFree, NotAllocated, OutOfFrames, OutOfRange
+from kernel_sim.errors import BadFree, BadInput, DoubleFree, HeapFull, InteriorFree, NotAllocated, OutOfFrames, OutOfRange
 from kernel_sim.frames import FREE
 from kernel_sim.heap_stats import HeapCounts, HeapStats
 from kernel_sim.manager import FrameManager
 from kernel_sim.units import FRAME_BYTES
 
 DEFAULT_BASE = 0x1000_0000
-DEFAULT_FRAMES = 1 << 18
-"""Behind a heap to which nobody gave a frame manager: 1 GiB, of which the host only feels what is used."""
+DEFAULT_FRAMES = 1 << 16
+"""Behind a heap to which nobody gave a frame manager: 256 MiB, of which the host only feels what is used."""
 
 
 @dataclass
@@ -47,7 +48,7 @@ class Block:
 class Heap:
     """`alloc`, `free`, `realloc` of bytes at virtual addresses.
 
-    `policy` places blocks among the granules; `frames` is the manager that the heap's frames come from (by default one of its own, of 1 GiB).
+    `policy` places blocks among the granules; `frames` is the manager that the heap's frames come from (by default one of its own, of 256 MiB).
     `header`, `alignment` (a power of two, the size of a granule), `split` and `trim` are in bytes, as above; `trim` None: it never shrinks.
     `growth` is the least number of frames by which it grows, and has from the start. `base` is the address of its first frame, `owner` who it
     asks for frames as. BadInput for numbers that make no heap, BadPolicy for a policy, HeapFull when there are not even the first frames.
@@ -58,10 +59,10 @@ class Heap:
         _check(header, alignment, split, trim, growth, base)
         self.header, self.alignment, self.split, self.trim, self.growth = header, alignment, split, trim, growth
         frames = frames or FrameManager(DEFAULT_FRAMES, load_policy("page-stack", uncompiled=True))
-        self._blocks: dict[int, Block] = {}     # by the address of the payload
+        self.live: dict[int, Block] = {}        # by the address of the payload
         self._freed: dict[int, int] = {}        # address -> the operation that freed it last
         self._n_operations = 0
-        self._counts = HeapCounts()
+        self.counts = HeapCounts()
         try:
             self.arena = Arena(policy, frames, growth, base, -header % alignment, alignment, owner)
         except OutOfFrames as error:
@@ -71,29 +72,32 @@ class Heap:
     # -- bytes ------------------------------------------------------------------------------------------------------------------------
 
     def alloc(self, size: int) -> int:
-        """The address of `size` bytes, 0 or more. HeapFull, and nothing is changed, when there is no room; ValueError below 0."""
-        _check_size(size)
+        """The address of `size` bytes, 0 or more. HeapFull when there is no room; ValueError below 0."""
+        size = _checked(size)
         self._n_operations += 1
         try:
             address = self._place(size)
         except HeapFull:
-            self._counts.n_failed += 1
+            self.counts.n_failed += 1
             raise
-        self._counts.n_allocs += 1
+        self.counts.n_allocs += 1
+        self._count_payload(size)
         return address
 
     def free(self, address: int) -> None:
         """Give a block back. DoubleFree, InteriorFree, OutOfRange or NotAllocated for any other address; nothing is changed then."""
         self._n_operations += 1
-        self._release(self._block_at(address), address)
-        self._counts.n_frees += 1
+        block = self._block_at(address)
+        self._release(block, address)
+        self.counts.n_frees += 1
+        self._count_payload(-block.size)
 
     def realloc(self, address: int | None, size: int) -> int | None:
         """Make a block larger or smaller, where it lies if that can be: its address then. Of None it is an `alloc`; with size 0 a `free`, and None.
 
-        HeapFull, and the block is as it was, when there is no room; BadFree for an address that is no block's.
+        HeapFull when there is no room, and the block stays as it was; BadFree for an address that is no block's.
         """
-        _check_size(size)
+        size = _checked(size)
         if address is None:
             return self.alloc(size)
         if size == 0:
@@ -105,13 +109,12 @@ class Heap:
             in_place = self._resize(block, self._granules_for(size))
             moved = address if in_place else self._move(block, address, size)
         except HeapFull:
-            self._counts.n_failed += 1
+            self.counts.n_failed += 1
             raise
-        if in_place:
-            self._count_payload(size - block.size)
-            block.size = size
-        self._counts.n_reallocs += 1
-        self._counts.n_in_place += in_place
+        self._count_payload(size - block.size)
+        block.size = size
+        self.counts.n_reallocs += 1
+        self.counts.n_in_place += in_place
         return moved
 
     # -- looking ----------------------------------------------------------------------------------------------------------------------
@@ -132,7 +135,7 @@ class Heap:
 
     def blocks(self) -> list[tuple[int, int]]:
         """The live blocks as (address, payload in bytes), by address."""
-        return sorted((address, block.size) for address, block in self._blocks.items())
+        return sorted((address, block.size) for address, block in self.live.items())
 
     def physical(self, address: int) -> int:
         """The physical address behind a virtual one. OutOfRange outside the heap."""
@@ -144,29 +147,15 @@ class Heap:
     def stats(self) -> HeapStats:
         """Bytes and operations so far."""
         of_granules = self.granules.stats()
-        return HeapStats(**vars(self._counts), heap_bytes=self.heap_bytes, peak_heap_bytes=self.arena.peak_bytes,
+        return HeapStats(**vars(self.counts), heap_bytes=self.heap_bytes, peak_heap_bytes=self.arena.peak_bytes,
                          free_bytes=of_granules.n_free * self.alignment, largest_free_bytes=self.granules.largest_free_run() * self.alignment,
                          examined=of_granules.examined, splits=of_granules.splits, merges=of_granules.merges)
 
     def check(self) -> None:
         """The whole audit: of the granules, the frames below, and the blocks between them. BrokenInvariant names what does not fit."""
-        self.granules.check()
-        self.arena.frames.check()
-        covered, end = 0, 0
-        for address, block in sorted(self._blocks.items()):
-            too_small = not block.asked <= block.granted or block.granted * self.alignment < self.header + block.size
-            if block.first < end or address != self.arena.address_of(block.first) + self.header or too_small:
-                raise BrokenInvariant(f"the block at {address:#x} overlaps the one before it, or is too small for its {block.size} bytes")
-            end = block.first + block.granted
-            covered += block.granted
-        used, counts = self.granules.stats().n_used, self._counts
-        if covered != used or covered * self.alignment != counts.granted_bytes:
-            raise BrokenInvariant(f"{covered} granules belong to live blocks, {used} are in use by the granules' own count, and "
-                                  f"{counts.granted_bytes} bytes by the heap's")
-        if counts.payload_bytes != sum(block.size for block in self._blocks.values()):
-            raise BrokenInvariant("the heap's count of live payload is not that of its blocks")
-        if self.granules.end != self.arena.granules_in(len(self.arena.pages)):
-            raise BrokenInvariant(f"{len(self.arena.pages)} frames do not hold {self.granules.end} granules")
+        from kernel_sim.heap_audit import audit
+
+        audit(self)
 
     # -- blocks -----------------------------------------------------------------------------------------------------------------------
 
@@ -179,9 +168,8 @@ class Heap:
         if granted == n:
             self._keep_splinter(block)
         address = self.arena.address_of(first) + self.header
-        self._blocks[address] = block
+        self.live[address] = block
         self._freed.pop(address, None)
-        self._count_payload(size)
         return address
 
     def _place_higher(self, n: int, size: int) -> tuple[int, int]:
@@ -209,10 +197,9 @@ class Heap:
     def _release(self, block: Block, address: int) -> None:
         """Give a block's granules back, and with them, if there are many at the top, frames."""
         self.granules.free(block.first)
-        del self._blocks[address]
+        del self.live[address]
         self._freed[address] = self._n_operations
         self._count_granted(-block.granted)
-        self._count_payload(-block.size)
         self._trim()
 
     def _resize(self, block: Block, n: int) -> bool:
@@ -255,7 +242,7 @@ class Heap:
     def _move(self, block: Block, address: int, size: int) -> int:
         """A new block with the payload of an old one, as far as it goes."""
         moved = self._place(size)
-        self._counts.bytes_copied += min(size, block.size)
+        self.counts.bytes_copied += min(size, block.size)
         self._release(block, address)
         return moved
 
@@ -265,10 +252,10 @@ class Heap:
         self._count_granted(n)
 
     def _count_granted(self, n_granules: int) -> None:
-        self._counts.granted_bytes += n_granules * self.alignment
+        self.counts.granted_bytes += n_granules * self.alignment
 
     def _count_payload(self, more: int) -> None:
-        counts = self._counts
+        counts = self.counts
         counts.payload_bytes += more
         counts.peak_payload_bytes = max(counts.peak_payload_bytes, counts.payload_bytes)
 
@@ -282,12 +269,12 @@ class Heap:
             self.arena.grow(n_granules, self.growth, into)
         except OutOfFrames as error:
             raise self._full(size, str(error)) from None
-        self._counts.n_grows += 1
+        self.counts.n_grows += 1
 
     def _trim(self) -> None:
         """Move the break down if enough is free below it."""
         if self.trim is not None and self.can_take and self.arena.trim(self.trim):
-            self._counts.n_shrinks += 1
+            self.counts.n_shrinks += 1
 
     # -- refusals ---------------------------------------------------------------------------------------------------------------------
 
@@ -296,7 +283,7 @@ class Heap:
 
     def _block_at(self, address: int) -> Block:
         """The live block whose payload begins there."""
-        block = self._blocks.get(address)
+        block = self.live.get(address)
         if block is None:
             raise self._refusal(address)
         return block
@@ -308,7 +295,7 @@ class Heap:
             return OutOfRange(f"OutOfRange: address {address:#x} lies outside the heap, {base:#x} to {end:#x}", pfn=-1, address=address)
         pfn, granule = self.arena.pages[(address - base) // FRAME_BYTES], self.arena.granule_at(address)
         if 0 <= granule < self.granules.end and self.granules.table.frames[granule]["state"] != FREE:
-            first, block = next((at, block) for at, block in self._blocks.items() if block.first <= granule < block.first + block.granted)
+            first, block = next((at, block) for at, block in self.live.items() if block.first <= granule < block.first + block.granted)
             return InteriorFree(f"InteriorFree: address {address:#x} lies inside the block at {first:#x}, of {block.size} bytes", pfn=pfn,
                                 address=address)
         if address in self._freed:
@@ -317,9 +304,12 @@ class Heap:
         return NotAllocated(f"NotAllocated: no block begins at address {address:#x}", pfn=pfn, address=address)
 
 
-def _check_size(size: int) -> None:
+def _checked(size: int) -> int:
+    """A size as one of Python's own numbers."""
+    size = operator.index(size)
     if size < 0:
         raise ValueError(f"a block has 0 bytes or more, not {size}")
+    return size
 
 
 def _check(header: int, alignment: int, split: int, trim: int | None, growth: int, base: int) -> None:

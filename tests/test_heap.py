@@ -132,7 +132,7 @@ REQUESTS = st.lists(st.tuples(st.sampled_from(["alloc", "alloc", "free", "reallo
 @given(REQUESTS)
 def test_places_as_the_model_does(requests: list[tuple[str, int, int]]) -> None:
     """First fit, address by address, together with growth, splinters, resizing in place and trimming."""
-    ours, model = heap(trim=8192), Model(trim=8192)
+    ours, model, peak = heap(trim=8192), Model(trim=8192), 0
     for kind, which, size in requests:
         live = sorted(model.sizes)
         at = live[which % len(live)] if live else None
@@ -143,9 +143,11 @@ def test_places_as_the_model_does(requests: list[tuple[str, int, int]]) -> None:
             model.free(at)
         else:
             assert ours.realloc(model.address(at), size) == model.address(model.realloc(at, size))
+        peak = max(peak, sum(model.sizes.values()))
         assert ours.heap_bytes == (len(model.cells) + 1) * 16
         assert ours.blocks() == sorted((model.address(at), size) for at, size in model.sizes.items())
     ours.check()
+    assert ours.stats().peak_payload_bytes == peak
     used = sum(cell is not None for cell in model.cells)
     assert ours.stats().granted_bytes == 16 * used and ours.stats().free_bytes == 16 * (len(model.cells) - used)
 
@@ -153,7 +155,7 @@ def test_places_as_the_model_does(requests: list[tuple[str, int, int]]) -> None:
 @pytest.mark.parametrize("spec", [*DEFAULTS, PLAIN], ids=lambda spec: "plain" if spec == PLAIN else spec)
 def test_every_policy_keeps_a_heap(spec: str) -> None:
     """Payloads are aligned, and disjoint by the audit; what the policy cannot give is HeapFull; at the end all granules are free."""
-    ours, rng, live, refused = heap(spec, trim=20_000), random.Random(5), list[int](), list[str]()
+    ours, rng, live, refused = heap(spec, 256, trim=20_000), random.Random(5), list[int](), list[str]()
     for step in range(300):
         try:
             if rng.random() < 0.5 or not live:
@@ -371,15 +373,16 @@ def test_a_policy_that_gives_out_what_is_not_there() -> None:
 
 
 @pytest.mark.parametrize("spoil, complaint", [
-    (lambda ours: setattr(ours._blocks[ours.blocks()[0][0]], "size", 99), "too small for its 99 bytes"),
-    (lambda ours: ours.granules.free(0), "granules belong to live blocks"),
-    (lambda ours: ours.arena.pages.append(5), "do not hold"),
-    (lambda ours: setattr(ours._counts, "payload_bytes", 1), "count of live payload"),
+    (lambda ours, block: setattr(block, "size", 99), "0x10000010 is too small for its 99 bytes"),
+    (lambda ours, block: setattr(block, "first", 1), "0x10000010 overlaps the one before it, or lies elsewhere"),
+    (lambda ours, block: ours.granules.free(0), "granules belong to live blocks, 0 are in use by the granules' own count, and 48 bytes"),
+    (lambda ours, block: ours.arena.pages.append(5), "has 255 granules, which is not what its 2 frames hold"),
+    (lambda ours, block: setattr(ours.counts, "payload_bytes", 1), "have 40 bytes of payload, and 1 by the heap's count"),
 ])
 def test_the_audit_finds_what_is_wrong(spoil: object, complaint: str) -> None:
     ours = heap()
     ours.alloc(40)
     ours.check()
-    spoil(ours)  # type: ignore[operator]
+    spoil(ours, next(iter(ours.live.values())))  # type: ignore[operator]
     with pytest.raises(BrokenInvariant, match=complaint):
         ours.check()

@@ -14,7 +14,7 @@ import pytest
 from contract.specs import PLAIN
 from kernel_sim.tools import cli
 
-from kernel_sim import FrameManager, load_policy
+from kernel_sim import load_policy
 from kernel_sim.heap import Heap
 from kernel_sim.study.heap_replay import replay
 from kernel_sim.study.heap_trace import load
@@ -88,8 +88,7 @@ def test_compiled_and_interpreted_place_alike(capsys: pytest.CaptureFixture[str]
     assert cli.main(["heap", PERL, "--json"]) == cli.FINE
     said = json.loads(capsys.readouterr().out)
     assert said["policy"] == "first-fit" and said["failed"] == 0 and said["can_shrink"]
-    frames = FrameManager(1 << 18, load_policy("page-stack", uncompiled=True))
-    done = replay(load(PERL), Heap(load_policy("first-fit", uncompiled=True), frames))
+    done = replay(load(PERL), Heap(load_policy("first-fit", uncompiled=True)))
     assert done.report() == said
     assert 0.85 < said["utilization"] < 0.95 and said["peak_payload_bytes"] == 429_384
 

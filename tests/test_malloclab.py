@@ -135,6 +135,12 @@ def test_reallocs_of_the_block_at_the_top_copy_nothing() -> None:
     assert done.at_end.n_reallocs == done.at_end.n_in_place == 29 and done.at_end.bytes_copied == 0
 
 
+def test_a_block_that_moves_is_not_counted_twice() -> None:
+    """Between the copy and the free both blocks are there; the lab counts the payload after each request."""
+    done = played(parse("0\n3\n4\n1\na 0 1000\na 1 10\nr 0 2000\nf 1\n"))
+    assert done.at_end.bytes_copied == 1000 and done.at_end.peak_payload_bytes == 2010 == done.trace.peak()[0]
+
+
 def test_what_a_policy_cannot_serve_is_counted_and_left_out() -> None:
     done = played(parse("0\n2\n5\n1\na 0 100000\na 1 10\nr 0 5\nf 0\nf 1\n"), "buddy")
     assert (done.n_failed, done.n_of_failed, done.complete) == (1, 2, True)

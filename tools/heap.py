@@ -15,7 +15,6 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from kernel_sim.manager import FrameManager
     from kernel_sim.study.heap_replay import HeapReplay
     from kernel_sim.study.heap_trace import HeapTrace
 
@@ -29,7 +28,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("log", metavar="LOG", nargs="?", default="cc1", help="what to replay (default: the bundled cc1, gcc's compiler at work)")
     parser.add_argument("--policy", action="append", metavar="POLICY", dest="policies",
                         help="who places what (see `kernel-sim policies`); several times, to compare (default: first-fit)")
-    parser.add_argument("--memory", default="1G", metavar="SIZE", help="the memory that the heap's frames come from (default: 1G)")
+    parser.add_argument("--memory", metavar="SIZE",
+                        help="the memory that the heap's frames come from (default: several times what the log's blocks take)")
     parser.add_argument("--header", type=int, default=8, metavar="BYTES", help="of each block (default: 8)")
     parser.add_argument("--alignment", type=int, default=16, metavar="BYTES", help="of payloads, and the size of a granule (default: 16)")
     parser.add_argument("--split", type=int, default=32, metavar="BYTES", help="a block keeps what is left of a hole when it is less (default: 32)")
@@ -46,19 +46,24 @@ def run(args: argparse.Namespace) -> int:
 
     from kernel_sim.allocators.plain import load_policy
     from kernel_sim.heap import Heap
-    from kernel_sim.study.heap_replay import replay
+    from kernel_sim.manager import FrameManager
+    from kernel_sim.study.heap_replay import enough_frames, replay
     from kernel_sim.study.heap_trace import load
+    from kernel_sim.units import parse_memory
 
     policies = args.policies or ["first-fit"]
     options = _options(args)
     for policy in policies:
         load_policy(policy)
+    n_frames = parse_memory(args.memory) if args.memory is not None else None
     trace = load(args.log)
+    n_frames = n_frames or enough_frames(trace, args.header, args.alignment)
+    stack = load_policy("page-stack", uncompiled=True)      # a heap takes its frames one by one, and not many
     _playing.announce_compiling()
     replays: list[HeapReplay] = []
     for policy in policies:
         with _playing.progress_bar(policy, len(trace.operations)) as progress:
-            replays.append(replay(trace, Heap(policy, _memory(args.memory), **options), progress))
+            replays.append(replay(trace, Heap(policy, FrameManager(n_frames, stack), **options), progress))
         replays[-1].heap.check()
         if not replays[-1].complete:
             break
@@ -76,15 +81,6 @@ def _options(args: argparse.Namespace) -> dict[str, Any]:
 
     trim = None if args.trim == _NEVER else parse_size(args.trim)
     return {"header": args.header, "alignment": args.alignment, "split": args.split, "growth": args.growth, "trim": trim}
-
-
-def _memory(size: str) -> FrameManager:
-    """Where the heap's frames come from, one by one: a stack does."""
-    from kernel_sim.allocators.plain import load_policy
-    from kernel_sim.manager import FrameManager
-    from kernel_sim.units import parse_memory
-
-    return FrameManager(parse_memory(size), load_policy("page-stack", uncompiled=True))
 
 
 def _table(trace: HeapTrace, replays: list[HeapReplay]) -> Iterator[str]:

@@ -15,8 +15,12 @@ from kernel_sim.errors import HeapFull
 from kernel_sim.heap import Heap
 from kernel_sim.heap_stats import HeapStats
 from kernel_sim.study.heap_trace import FREE, HeapOperation, HeapTrace
+from kernel_sim.units import FRAME_BYTES
 
 _STRIDE = 1 << 10       # operations between two reports of progress
+_LEAST_FRAMES = 1 << 12     # 16 MiB
+_BLOCK_BYTES = 64       # more than a block's header and rounding
+_TIMES = 4              # how much larger than a trace's blocks a heap's memory is, for the policies that fragment it
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,18 @@ def _standing(stats: HeapStats) -> dict[str, Any]:
         "largest_free_bytes": stats.largest_free_bytes,
         "internal_fragmentation": round(stats.internal_fragmentation, 6), "external_fragmentation": round(stats.external_fragmentation, 6),
     }
+
+
+def enough_frames(trace: HeapTrace, header: int = 0, alignment: int = 0) -> int:
+    """A memory for a trace's heap, in frames: a power of two, several times what its blocks take at their peak."""
+    live: dict[int, int] = {}
+    needed = peak = 0
+    for kind, slot, size in trace.operations:
+        taken = size + header + alignment + _BLOCK_BYTES if kind != FREE else 0
+        needed += taken - live.get(slot, 0)
+        live[slot] = taken
+        peak = max(peak, needed)
+    return max(_LEAST_FRAMES, 1 << (_TIMES * peak // FRAME_BYTES).bit_length())
 
 
 def replay(trace: HeapTrace, heap: Heap, progress: Callable[[int], None] | None = None) -> HeapReplay:
