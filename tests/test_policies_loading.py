@@ -12,7 +12,7 @@ import kernel_sim.study.contract.rules
 from kernel_sim import BadInput, BadPolicy, FrameManager, load_policy
 from kernel_sim.allocators.base import built_in, parse_parameters, policy_module, policy_names
 
-HELPERS = {"base", "free_area", "address_area", "holes", "linux_area", "linux_sizes", "llfree_area", "plain"}
+HELPERS = {"base", "free_area", "address_area", "holes", "linux_area", "linux_buddy", "linux_cpus", "linux_sizes", "llfree_area", "plain"}
 
 
 def test_a_file_is_a_policy() -> None:
