@@ -1,8 +1,8 @@
 """What the policy `linux` keeps of a zone: lists of free blocks by migratetype and order, the processors' lists, the pageblocks' types.
 
-A *pageblock* is an aligned run of 512 frames, what a huge page needs. Each has a migratetype, and the free blocks of a pageblock are on the lists of
-its type. All lists are doubly linked through the frames' records and have a head and a tail. A frame's ``order`` is k + 1 when a free block of order k
-begins there that is on a list of its type, and ON_CPU + k + 1 when one does that waits on a processor's list, where no buddy finds it.
+A *pageblock* is an aligned run of 512 frames, what a huge page needs. Each has a migratetype, and the free blocks of a pageblock are on the lists
+of its type. All lists are doubly linked through the frames' records and have a head and a tail. A frame's ``order`` is k + 1 when a free block of
+order k begins there that is on a list of its type, and ON_CPU + k + 1 when one does that waits on a processor's list, where no buddy finds it.
 
 At the start all pageblocks are movable, and the blocks of the top order stay *uncut* ranges (see `free_area`), as the last of their list.
 """

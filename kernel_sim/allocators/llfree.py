@@ -1,23 +1,23 @@
 """LLFree: bit fields of 512 frames under counters under trees; a processor reserves a tree, partly filled ones first, and fills it up.
 
-Source: L. Wrenger, F. Rommel, A. Halbuer, C. Dietrich, D. Lohmann, "LLFree: Scalable and Optionally-Persistent Page-Frame Allocation", USENIX Annual
-Technical Conference, 2023.
+Source: L. Wrenger, F. Rommel, A. Halbuer, C. Dietrich, D. Lohmann, "LLFree: Scalable and Optionally-Persistent Page-Frame Allocation", USENIX
+Annual Technical Conference, 2023.
 
-Idea: no lists. A bit says whether a frame is in use, a counter how many are in a huge frame of 2 MiB, another how many are in a tree of 64 MiB: to find
-a frame is to read a few counters and one cache line, and to merge is nothing, for a huge frame is free when its counter says so. Each processor reserves
-one tree and is served from it, from the place where it was served last, until it has nothing that fits. Then the trees around are looked at, the nearest
-first: one that is partly filled is reserved if there is one, else one that is free as a whole, else any. So small requests gather in few trees, and
-free trees and huge frames stay whole: fragmentation is avoided, not repaired. Four frees in a row into a tree reserve that one: what frees much
-there will soon find room.
+Idea: no lists. A bit says whether a frame is in use, a counter how many are in a huge frame of 2 MiB, another how many are in a tree of 64 MiB:
+to find a frame is to read a few counters and one cache line, and to merge is nothing, for a huge frame is free when its counter says so. Each
+processor reserves one tree and is served from it, from the place where it was served last, until it has nothing that fits. Then the trees around
+are looked at, the nearest first: one that is partly filled is reserved if there is one, else one that is free as a whole, else any. So small
+requests gather in few trees, and free trees and huge frames stay whole: fragmentation is avoided, not repaired. Four frees in a row into a tree
+reserve that one: what frees much there will soon find room.
 
-Invariant: a counter is the number of bits that are set, a tree's is the sum of its children's; what is free of a reserved tree is in the processor's
-own counter, and in the tree's what others have freed since.
+Invariant: a counter is the number of bits that are set, a tree's is the sum of its children's; what is free of a reserved tree is in the
+processor's own counter, and in the tree's what others have freed since.
 
-Cost: 64 bytes for 512 frames, 2 for their counter and 2 for a tree's, and nothing a frame; a request reads at most the counters of all trees, mostly one
-counter and one cache line.
+Cost: 64 bytes for 512 frames, 2 for their counter and 2 for a tree's, and nothing a frame; a request reads at most the counters of all trees,
+mostly one counter and one cache line.
 
-Parameters: ``cpus`` is the number of processors that reserve trees; a request's processor is taken modulo it. ``children`` is how many huge frames a
-tree has.
+Parameters: ``cpus`` is the number of processors that reserve trees; a request's processor is taken modulo it. ``children`` is how many huge
+frames a tree has.
 
 What is left out: atomic operations (everything here happens one after the other, so nothing is ever tried twice), and the recovery of a memory that
 lost its power; a block of order 10 is two huge frames side by side, as in LLFree. Where a tree cannot serve, it is not reserved in vain first.

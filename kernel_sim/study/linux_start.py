@@ -2,16 +2,16 @@
 
 Three things are told only in part, and this is what is made of them:
 
-**Pageblocks.** The kernel tells how many are of each type, and how many free blocks of each order are on the lists of each type, but not which. Since the
-free blocks of a pageblock are on the lists of its type, few choices agree with the counts. `block_types` looks for one: reclaimable first, then
-unmovable, trying those pageblocks first whose frames look least movable. What is left is movable; of pageblocks without free blocks the least movable are
-of the types that are still wanted. The order within the lists is not told; it is that of the addresses.
+**Pageblocks.** The kernel tells how many are of each type, and how many free blocks of each order are on the lists of each type, but not which.
+Since the free blocks of a pageblock are on the lists of its type, few choices agree with the counts. `block_types` looks for one: reclaimable
+first, then unmovable, trying those pageblocks first whose frames look least movable. What is left is movable; of pageblocks without free blocks
+the least movable are of the types that are still wanted. The order within the lists is not told; it is that of the addresses.
 
-**Sizes.** The kernel computes them while it boots, before it frees the memory that only booting needed: `managed_at_boot` finds, from the watermarks, how
-much it managed then.
+**Sizes.** The kernel computes them while it boots, before it frees the memory that only booting needed: `managed_at_boot` finds, from the
+watermarks, how much it managed then.
 
-**Waiting frames.** Those on a processor's lists are not free in the map. But a frame that is in use at the start, and is allocated by the trace without
-having been freed, was waiting there: `waiting` finds them. The first to be allocated is the first on its list.
+**Waiting frames.** Those on a processor's lists are not free in the map. But a frame that is in use at the start, and is allocated by the trace
+without having been freed, was waiting there: `waiting` finds them. The first to be allocated is the first on its list.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from kernel_sim.allocators.linux_area import (
     RECLAIMABLE,
     TOP,
     UNMOVABLE,
+    LinuxArea,
     cpu_at,
     typed_blocks,
 )
@@ -63,7 +64,7 @@ class Waiting(NamedTuple):
 
 
 def waiting(operations: Array) -> tuple[list[Waiting], Array]:
-    """What waited on the processors' lists at the start, in the order in which it was asked for, and the operations without the frees that imply it."""
+    """What waited on the processors' lists at the start, in the order it was asked for in, and the operations without the frees that imply it."""
     implied = (operations["kind"] == FREE_PREEXISTING) & (operations["flags"] & IMPLIED != 0)
     allocs = np.flatnonzero(operations["kind"] == ALLOC)
     found = []
@@ -123,7 +124,7 @@ def _named(zones: Sequence[Any], name: str) -> Any:
     raise BadInput(f"zone {name} is not among the recorded ones: {', '.join(zone.zone for zone in zones)}")
 
 
-def _set_sizes(area: linux.LinuxArea, zone: ZoneInfo, managed: int) -> None:
+def _set_sizes(area: LinuxArea, zone: ZoneInfo, managed: int) -> None:
     """The zone's sizes, and what its processor may hold by now; nothing has been asked for or freed of late."""
     cpu = int(interpreted(cpu_at)(0))
     area.words[[cpu + FACTOR, cpu + FREED, cpu + FREED_LARGE]] = 0

@@ -52,9 +52,10 @@ def read(stream: io.BufferedReader, path: str | Path) -> RunBuilder:
 
 
 def mobility(words: Array) -> Array:
-    """How movable each frame looks (int8): 1 for what the kernel could move (LRU, ANON), -1 for what it cannot (SLAB, page tables, no flag at all)."""
+    """How movable each frame looks (int8): 1 for what the kernel could move (LRU, ANON), -1 for what it cannot (SLAB, page tables, no flag)."""
     movable, fixed = words & (LRU | ANON) != 0, (words & (SLAB | PAGE_TABLE) != 0) | (words == 0)
-    return movable.astype(np.int8) - fixed.astype(np.int8)
+    looks: Array = movable.astype(np.int8) - fixed.astype(np.int8)
+    return looks
 
 
 def to_bytes(codes: Array) -> bytes:
