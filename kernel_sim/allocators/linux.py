@@ -16,6 +16,8 @@ the top order (10); what a processor is counted to hold is on its lists.
 
 Cost: as `buddy`, but most requests take one frame from a processor's list and look at nothing else; a claim looks through one pageblock.
 
+Use: to compare with what a real kernel does, and for traces that tell movable from unmovable memory.
+
 Parameters: ``cpus`` is the number of processors that have lists; a request's processor is taken modulo it.
 
 What is left out: reclaim and compaction, and with them the watermarks as limits (they only set the sizes of the processors' lists, and say when

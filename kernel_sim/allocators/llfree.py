@@ -16,6 +16,8 @@ processor's own counter, and in the tree's what others have freed since.
 Cost: 64 bytes for 512 frames, 2 for their counter and 2 for a tree's, and nothing a frame; a request reads at most the counters of all trees,
 mostly one counter and one cache line.
 
+Use: when free huge frames are what counts, or where a frame's record must not be written: all of its state is counters and bits.
+
 Parameters: ``cpus`` is the number of processors that reserve trees; a request's processor is taken modulo it. ``children`` is how many huge
 frames a tree has.
 
