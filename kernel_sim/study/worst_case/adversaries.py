@@ -20,6 +20,8 @@ from kernel_sim.study.worst_case import bounds
 from kernel_sim.study.worst_case.bounds import Bound
 from kernel_sim.study.worst_case.game import Alloc, Free, Operation, Progress
 
+_WORTH_COMPILING = 100_000      # operations: they take as long in the interpreter as the compiler does
+
 
 @dataclass
 class Requester:
@@ -139,6 +141,7 @@ class Adversary:
     against: str
     refuses: Callable[[int, int], str | None]       # (live, largest) -> what is wrong with such a game
     bounds: Callable[[int, int], list[Bound]]       # (live, largest)
+    n_operations: Callable[[int], int]              # (live): about as many in one memory
 
 
 def _powers(live: int, largest: int, times: int = 1) -> str | None:
@@ -154,10 +157,12 @@ def _best_fit_game(live: int, largest: int) -> str | None:
 
 
 ADVERSARIES = {
-    "robson": Adversary(robson, "every allocator", _powers, lambda live, largest: [bounds.any_allocator(live, largest.bit_length() - 1)]),
+    "robson": Adversary(robson, "every allocator", _powers, lambda live, largest: [bounds.any_allocator(live, largest.bit_length() - 1)],
+                        lambda live: 4 * live),
     "knuth": Adversary(knuth, "buddies", lambda live, largest: _powers(live, largest, 2), lambda live, largest: [
-        bounds.buddy_lower(live, largest.bit_length() - 1), bounds.buddy_upper(live, largest.bit_length() - 1)]),
-    "robson-best-fit": Adversary(robson_best_fit, "best fit", _best_fit_game, lambda live, largest: [bounds.best_fit_lower(live, largest)]),
+        bounds.buddy_lower(live, largest.bit_length() - 1), bounds.buddy_upper(live, largest.bit_length() - 1)], lambda live: 4 * live),
+    "robson-best-fit": Adversary(robson_best_fit, "best fit", _best_fit_game, lambda live, largest: [bounds.best_fit_lower(live, largest)],
+                                 lambda live: 5 * live * live),
 }
 
 
@@ -181,7 +186,9 @@ def reach(name: str, policy: str | type | Policy, live: int, largest: int, progr
 
     Unsettled when it wins however large the memory is, as it does when the policy never gives `largest` frames at once.
     """
-    match = Match(adversary_for(name, live, largest), load_policy(policy), live, largest, progress)
+    adversary = adversary_for(name, live, largest)
+    quick = adversary.n_operations(live) * (2 * largest + 24) < _WORTH_COMPILING     # in so many memories at most
+    match = Match(adversary, load_policy(policy, uncompiled=quick), live, largest, progress)
     roomy = 1 << (2 * live * largest).bit_length()
     requester, lost = match.play(roomy)
     if lost:
