@@ -38,19 +38,20 @@ class Layouts(NamedTuple):
 
 def new_layouts(room: int) -> Layouts:
     """A set with room for so many that holds one, the empty memory, as number 0."""
-    return _filled([np.zeros(room, np.int64) for _ in range(3)], 1)
+    return _filled(np.zeros(room, np.int64), np.zeros(room, np.int64), np.zeros(room, np.int64), 1)
 
 
 def roomier(layouts: Layouts) -> Layouts:
     """The same layouts under the same numbers, with twice the room."""
     more = np.zeros(len(layouts.starts), np.int64)
-    return _filled([np.concatenate([words, more]) for words in (layouts.starts, layouts.used, layouts.memory)], int(layouts.n[0]))
+    starts, used, memory = (np.concatenate([words, more]) for words in (layouts.starts, layouts.used, layouts.memory))
+    return _filled(starts, used, memory, int(layouts.n[0]))
 
 
-def _filled(words: list[Array], n: int) -> Layouts:
+def _filled(starts: Array, used: Array, memory: Array, n: int) -> Layouts:
     """A set of the first n of these layouts."""
-    table = np.full(1 << (2 * len(words[0]) - 1).bit_length(), EMPTY, np.int32)
-    layouts = Layouts(*words, table, np.array([n], np.int64))
+    table = np.full(1 << (2 * len(starts) - 1).bit_length(), EMPTY, np.int32)
+    layouts = Layouts(starts, used, memory, table, np.array([n], np.int64))
     _enter_all(*layouts)
     return layouts
 

@@ -225,7 +225,7 @@ def buddy(free: int, n_frames: int, memory: int, scratch: Array) -> int:
     unpack(free, memory, scratch)
     for order in range(order_of(n_frames), N_LISTS):
         if scratch[order * (LIST_ROOM + 1)] != 0:
-            return scratch[order * (LIST_ROOM + 1) + 1]
+            return int64(scratch[order * (LIST_ROOM + 1) + 1])
     return int64(NONE)
 
 
