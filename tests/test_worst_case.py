@@ -223,6 +223,16 @@ def test_a_policy_that_refuses_in_any_memory() -> None:
         smallest_memory(Forgetful, Game(2, (1, 2)))
 
 
+def test_a_memory_of_more_frames_than_a_word_has_bits() -> None:
+    """The policy's rule has no such limit; the best allocator's search has."""
+    answer = smallest_memory("first-fit", Game(100, (50,)))
+    assert (answer.engine, answer.n_frames) == ("rule", 100)
+    with pytest.raises(Unsettled, match="memories of more than 57 frames are not searched, and 100 can be live"):
+        smallest_for_the_best("first-fit", Game(100, (50,)))
+    with pytest.raises(Unsettled, match="even a memory of 57 frames is defeated; the search ends there"):
+        smallest_memory("first-fit", Game(56, (14, 28)))
+
+
 @pytest.mark.parametrize("search", [partial(smallest_memory, "first-fit"), partial(smallest_memory, "buddy", engine="rule"),
                                     partial(smallest_for_the_best, "first-fit")], ids=["compact", "rule", "optimal"])
 def test_a_search_that_grows_too_large(search: Callable[..., object]) -> None:

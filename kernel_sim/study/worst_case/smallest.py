@@ -41,7 +41,8 @@ def smallest_memory(policy: str | type | Policy, game: Game, max_states: int = M
     loaded = load_policy(policy)
     rule = rule_of(loaded)
     if engine is None:
-        engine = "compact" if loaded.name in PLACINGS and not loaded.plain else "rule" if rule else "generic"
+        compact_form = None if loaded.plain else PLACINGS.get(loaded.name)
+        engine = "compact" if compact_form and game.most < compact_form.largest else "rule" if rule else "generic"
     if engine == "compact":
         return climb(game, lambda n_frames: compact.search(loaded.name, n_frames, game, max_states, progress), PLACINGS[loaded.name].largest, engine)
 
@@ -61,6 +62,8 @@ def climb(game: Game, search: Callable[[int], Found], largest: int, engine: str)
     """Search ever larger memories until the requester does not win. The first is one frame too small for what can be live, or a single frame."""
     defeating: list[Operation] | None = None
     first = 1 if game.count_granted else max(1, game.most - 1)
+    if first > largest:
+        raise Unsettled(f"not settled: memories of more than {largest} frames are not searched, and {game.most} can be live")
     for n_frames in range(first, largest + 1):
         found = search(n_frames)
         if found.operations is None:
