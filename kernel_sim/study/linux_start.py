@@ -17,6 +17,7 @@ without having been freed, was waiting there: `waiting` finds them. The first to
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -109,11 +110,14 @@ def managed_at_boot(zones: Sequence[ZoneInfo]) -> dict[str, int]:
     *_, last = sizes
     others = sum(sizes.values()) - sizes[last]
 
-    def fits(n_frames: int) -> bool:
-        lowest = math.isqrt(64 * (others + n_frames)) // 4
-        return all(lowest * size // (others + n_frames) == least[zone] for zone, size in {**sizes, last: n_frames}.items())
+    def share(zone: str, n_frames: int) -> int:
+        """The lowest watermark of a zone, if the highest has so many frames."""
+        size = n_frames if zone == last else sizes[zone]
+        return math.isqrt(64 * (others + n_frames)) // 4 * size // (others + n_frames)
 
-    possible = [n_frames for n_frames in range(sizes[last] // 2, sizes[last] + 1) if fits(n_frames)]
+    candidates = range(sizes[last] // 2, sizes[last] + 1)       # the more frames, the more of the whole is the highest zone's
+    begin, end = (bisect(candidates, least[last], key=lambda n: share(last, n)) for bisect in (bisect_left, bisect_right))
+    possible = [n for n in candidates[begin:end] if all(share(zone, n) == least[zone] for zone in sizes)]
     return {**sizes, last: possible[len(possible) // 2] if possible else sizes[last]}
 
 
