@@ -229,9 +229,7 @@ def remove(address: int, n_words: int, key: int) -> None:
     find(words, key)
     take_out(words, get(words, PATH), get(words, PATH + 1))
     level = int64(0)
-    while level < get(words, LEVELS):
-        if not shrink(words, get(words, PATH + 2 * level), get(words, PATH + 2 * level + 2), get(words, PATH + 2 * level + 3)):
-            break
+    while level < get(words, LEVELS) and shrink(words, level):
         level += 1
     refresh(words, level)
     while get(words, LEVELS) > 0 and get(words, get(words, ROOT) + COUNT) == 1:
@@ -242,17 +240,18 @@ def remove(address: int, n_words: int, key: int) -> None:
 
 
 @compiled
-def shrink(words: Array, node: int, parent: int, slot: int) -> bool:
-    """After a node has lost an entry: whether its parent lost one, too."""
+def shrink(words: Array, level: int) -> bool:
+    """After the node on a level of the latest descent has lost an entry: whether its parent lost one, too."""
+    node, parent, slot = get(words, PATH + 2 * level), get(words, PATH + 2 * level + 2), get(words, PATH + 2 * level + 3)
     if get(words, node + COUNT) == 0:
         take_out(words, parent, slot)
         give_up(words, node)
         return True
     if slot + 1 < get(words, parent + COUNT) and few(words, parent, slot):
-        absorb(words, parent, slot)
+        absorb(words, parent, slot, level)
         return True
     if slot > 0 and few(words, parent, slot - 1):
-        absorb(words, parent, slot - 1)
+        absorb(words, parent, slot - 1, level)
         return True
     return False
 
@@ -264,13 +263,18 @@ def few(words: Array, parent: int, slot: int) -> bool:
 
 
 @compiled
-def absorb(words: Array, parent: int, slot: int) -> None:
-    """Move all entries of a node into the one before it."""
-    upper = get(words, parent + DOWN + slot + 1)
-    move_entries(words, upper, int64(0), get(words, parent + DOWN + slot))
-    take_out(words, parent, slot + 1)
-    give_up(words, upper)
-    summarise(words, parent, slot)
+def absorb(words: Array, parent: int, slot: int, level: int) -> None:
+    """Move all entries of a node of that level into the one before it. Where they meet, two below may now have few: the same with those."""
+    while True:
+        node, upper = get(words, parent + DOWN + slot), get(words, parent + DOWN + slot + 1)
+        seam = get(words, node + COUNT)
+        move_entries(words, upper, int64(0), node)
+        take_out(words, parent, slot + 1)
+        give_up(words, upper)
+        summarise(words, parent, slot)
+        if level == 0 or not few(words, node, seam - 1):
+            return
+        parent, slot, level = node, seam - 1, level - 1
 
 
 @outlined
@@ -282,7 +286,7 @@ def change(address: int, n_words: int, key: int, now: int, size: int) -> None:
     refresh(words, int64(0))
 
 
-# -- questions: each leaves the nodes that it looked at in the first result ------------------------------------------------------------------
+# -- questions -------------------------------------------------------------------------------------------------------------------------------
 
 @compiled
 def first_under(words: Array, node: int, level: int, size: int) -> int:
