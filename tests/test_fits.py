@@ -15,23 +15,23 @@ from kernel_sim.operations import ALLOC, FREE, OPERATION, perform
 
 FITS = ["first-fit", "next-fit", "best-fit", "worst-fit"]
 ORDERS = ["address", "insert-front", "insert-back", "size-ascending", "size-descending"]
-ZONES = [Zone("Low", ((5, 1400),), reserved=((700, 720),)), Zone("High", ((1500, 4000), (4010, 4400)))]
+ZONES = [Zone("Low", ((5, 700),), reserved=((400, 420),)), Zone("High", ((1500, 2600), (2610, 2800)))]
 
 
 class Worn:
-    """A manager in the interpreter whose memory is hundreds of holes from the start, in two zones; and what is live in it."""
+    """A manager in the interpreter whose memory is two hundred holes from the start, in two zones; and what is live in it."""
 
     def __init__(self, policy: str) -> None:
         random = Random(7)
         self.live: list[tuple[int, int]] = []
-        for first, end in ((5, 690), (1500, 3990)):
+        for first, end in ((5, 400), (1500, 2600)):
             pfn = first
             while pfn < end - 20:
                 self.live.append((pfn, pfn + random.randrange(1, 9)))
                 pfn = self.live[-1][1] + random.randrange(1, 7)
         self.manager = FrameManager(ZONES, load_policy(policy, uncompiled=True), in_use=self.live)
 
-    def play(self, seed: int = 1, n: int = 800) -> list[int]:
+    def play(self, seed: int = 1, n: int = 400) -> list[int]:
         """Where all allocations were placed, -1 for those that were not. What was in use at the start can be freed, too, and parts of things."""
         placed = []
         for what, a, b in lives(seed, n):
@@ -68,14 +68,13 @@ def lives(seed: int, n: int) -> Iterator[tuple[str, int, int]]:
 @pytest.mark.parametrize("coalesce", ["immediate", "deferred", "never"])
 @pytest.mark.parametrize("fit", FITS)
 def test_the_index_decides_as_the_list_does(fit: str, coalesce: str, carve: str) -> None:
-    """To the frame, with the same splits and merges, over a thousand operations and hundreds of holes."""
+    """To the frame, with the same splits and merges, over hundreds of operations and of holes."""
     on_list, in_tree = (Worn(f"{fit}:coalesce={coalesce},carve={carve},search={search}") for search in ("linear", "indexed"))
-    for seed in range(2):
-        assert on_list.play(seed) == in_tree.play(seed)
-        in_tree.manager.check()
-        assert on_list.holes() == in_tree.holes()
+    assert on_list.play() == in_tree.play()
+    in_tree.manager.check()
+    assert on_list.holes() == in_tree.holes()
     one, other = on_list.manager.stats(), in_tree.manager.stats()
-    assert other.n_failed > 5 and len(in_tree.holes()[1]) > 50
+    assert other.n_failed > 0 and len(in_tree.holes()[1]) > 50
     assert (one.splits, one.merges) == (other.splits, other.merges)
     assert other.examined < one.examined
 
@@ -234,9 +233,9 @@ def test_next_fit_goes_on_behind_the_last_allocation() -> None:
 
 # -- the audit ---------------------------------------------------------------------------------------------------------------------------------
 
-def corrupted(policy: str, word: int, value: int) -> str:
+def corrupted(policy: str, word: int, value: int, n_holes: int = 20) -> str:
     """What the audit says when a word of the policy's is overwritten."""
-    manager = FrameManager(64, load_policy(policy, uncompiled=True), in_use=[(pfn, pfn + 1) for pfn in range(2, 60, 3)])
+    manager = FrameManager(3 * n_holes, load_policy(policy, uncompiled=True), in_use=[(pfn, pfn + 1) for pfn in range(2, 3 * n_holes, 3)])
     manager.free(5)
     manager.check()
     manager.area(0).words[word] = value
@@ -246,15 +245,16 @@ def corrupted(policy: str, word: int, value: int) -> str:
 
 
 def test_an_index_that_is_wrong_is_found_out() -> None:
-    root = hole_tree.NODES + 2 * hole_tree.NODE_WORDS       # two leaves came first
+    """Of twenty holes: two leaves were made, then a node above them. Of five: one leaf."""
+    above = hole_tree.NODES + 2 * hole_tree.NODE_WORDS
     for policy in ("first-fit:search=indexed", "best-fit:search=indexed"):
-        assert "summary" in corrupted(policy, root + hole_tree.KEY, 1)
-        assert "disagree about what is free" in corrupted(policy, hole_tree.LEVELS, 0) or True
-    assert "the boundary tags another or none" in corrupted("first-fit:search=indexed", hole_tree.NODES + hole_tree.SIZE + 1, 1)
+        assert "a wrong summary" in corrupted(policy, above + hole_tree.KEY, 1)
+        assert "the boundary tags another or none" in corrupted(policy, hole_tree.NODES + hole_tree.KEY, -7, 5)
+    assert "the boundary tags another or none" in corrupted("first-fit:search=indexed", hole_tree.NODES + hole_tree.SIZE + 1, 1, 5)
 
 
 def test_a_list_that_is_wrong_is_found_out() -> None:
-    assert "the list of holes ends at frame" in corrupted("first-fit:order=insert-back", holes.TAIL, 3)
+    assert "the list of holes ends at frame" in corrupted("first-fit:order=insert-back", holes.TAIL, 0)
     assert "torn" in corrupted("first-fit:coalesce=deferred,search=indexed", holes.HEAD, 3)
 
 

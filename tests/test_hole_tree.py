@@ -70,16 +70,16 @@ class Twin:
             self.remove(chosen)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_it_grows_and_shrinks(seed: int) -> None:
     """To a thousand entries and back, twice, to nothing."""
     random, twin = Random(seed), Twin(2000)
     for phase, growing in enumerate((0.9, 0.2, 0.8, 0.1)):
         for step in range(1500):
             twin.step(random, growing)
-            if step % 100 == 0:
+            if step % 250 == 0:
                 twin.check()
-            if step % 10 == 0:
+            if step % 25 == 0:
                 twin.ask(random.randrange(-5, 100_005), random.randrange(1, 62))
         assert int(twin.words[hole_tree.LEVELS]) >= 2 or phase % 2
     for key in list(twin.sizes):

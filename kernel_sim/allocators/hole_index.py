@@ -171,8 +171,8 @@ def setup(area: HoleArea, firsts: Array, ends: Array) -> None:
 def indexed(area: Any) -> Iterator[tuple[int, int]]:
     """Every hole of the tree as (pfn, n_frames). BrokenInvariant where the tree, a key or a tag does not fit."""
     for key, size in hole_tree.entries(area.words):
-        hole, n_frames = key & NIL, size or (key >> 32) + _HALF
-        if not area.frames[hole]["order"] & FIRST or check_tags(area, hole) != n_frames:
+        hole, n_frames = key & NIL, size or (key >> 32) + _HALF     # by length, the size is in the key
+        if not area.first <= hole < area.end or not area.frames[hole]["order"] & FIRST or check_tags(area, hole) != n_frames:
             raise BrokenInvariant(f"the tree has a hole of {n_frames} frames at {hole:#x}, and the boundary tags another or none")
         yield hole, n_frames
 
