@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from kernel_sim import BrokenInvariant, FrameManager, OutOfFrames, Zone, load_policy
-from kernel_sim.allocators import hole_tree, holes
+from kernel_sim.allocators import hole_tree, holes, tree_nodes
 from kernel_sim.operations import ALLOC, FREE, OPERATION, perform
 
 FITS = ["first-fit", "next-fit", "best-fit", "worst-fit"]
@@ -246,15 +246,15 @@ def corrupted(policy: str, word: int, value: int, n_holes: int = 20) -> str:
 
 def test_an_index_that_is_wrong_is_found_out() -> None:
     """Of twenty holes: two leaves were made, then a node above them. Of five: one leaf."""
-    above = hole_tree.NODES + 2 * hole_tree.NODE_WORDS
-    for policy in ("first-fit:search=indexed", "best-fit:search=indexed"):
-        assert "a wrong summary" in corrupted(policy, above + hole_tree.KEY, 1)
-        assert "the boundary tags another or none" in corrupted(policy, hole_tree.NODES + hole_tree.KEY, -7, 5)
-    assert "the boundary tags another or none" in corrupted("first-fit:search=indexed", hole_tree.NODES + hole_tree.SIZE + 1, 1, 5)
+    above = hole_tree.NODES + 2 * tree_nodes.NODE_WORDS
+    for policy, key in (("first-fit:search=indexed", -7), ("best-fit:search=indexed", -(1 << 63))):
+        assert "a wrong summary" in corrupted(policy, above + tree_nodes.KEY, 1)
+        assert "the boundary tags another or none" in corrupted(policy, hole_tree.NODES + tree_nodes.KEY, key, 5)
+    assert "the boundary tags another or none" in corrupted("first-fit:search=indexed", hole_tree.NODES + tree_nodes.SIZE + 1, 1, 5)
 
 
 def test_a_list_that_is_wrong_is_found_out() -> None:
-    assert "the list of holes ends at frame" in corrupted("first-fit:order=insert-back", holes.TAIL, 0)
+    assert "the list of holes does not end where it should, at frame 0x0" in corrupted("first-fit:order=insert-back", holes.TAIL, 0)
     assert "torn" in corrupted("first-fit:coalesce=deferred,search=indexed", holes.HEAD, 3)
 
 

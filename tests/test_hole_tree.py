@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from kernel_sim.allocators import hole_tree
-from kernel_sim.allocators.hole_tree import MAX_LEVELS, MISSING, NODE_WORDS, NODES, UNUSED, entries
+from kernel_sim.allocators.hole_tree import MAX_LEVELS, MISSING, NODES, entries
+from kernel_sim.allocators.tree_nodes import COUNT, DOWN, KEY, NODE_WORDS, SIZE, UNUSED
 from kernel_sim.compiled import Array, address_of
 from kernel_sim.errors import BrokenInvariant
 
@@ -118,16 +119,16 @@ def test_the_thinnest_tree_has_room() -> None:
 
 
 @pytest.mark.parametrize("offset, value, complaint", [
-    (hole_tree.KEY, 77, "a wrong summary|out of order"),
-    (hole_tree.SIZE + 1, 99, "a wrong summary"),
-    (hole_tree.KEY + 15, 5, "something in the unused part"),
-    (hole_tree.COUNT, 1, "something in the unused part"),
+    (KEY, 77, "a wrong summary|out of order"),
+    (SIZE + 1, 99, "a wrong summary"),
+    (KEY + 15, 5, "something in the unused part"),
+    (COUNT, 1, "something in the unused part"),
 ])
 def test_a_tree_that_is_wrong_is_found_out(offset: int, value: int, complaint: str) -> None:
     twin = Twin(100)
     for key in range(40):
         twin.insert(key, 1)
-    leaf = int(twin.words[int(twin.words[hole_tree.ROOT]) + hole_tree.DOWN])
+    leaf = int(twin.words[int(twin.words[hole_tree.ROOT]) + DOWN])
     twin.words[leaf + offset] = value
     with pytest.raises(BrokenInvariant, match=complaint):
         list(entries(twin.words))

@@ -4,12 +4,12 @@ Source: D. E. Knuth, The Art of Computer Programming, volume 1, section 2.5.
 
 Idea: leave the large holes whole for those who need them. What remains of a close fit is small, and of little use to anyone.
 
-Invariant: holes are in order of address, and no two touch.
+Invariant: holes are in order of address, and no two touch (by default).
 
 Cost: every search looks at every hole. With ``search=indexed`` it is logarithmic.
 
-Parameters: ``order=``, ``coalesce=``, ``carve=`` and ``search=`` are those of all fits (`kernel_sim.allocators.fits`). In another order than by address it is the
-first of equals that is taken.
+Parameters: ``order=``, ``coalesce=``, ``carve=`` and ``search=`` are those of all fits
+(`kernel_sim.allocators.fits`). In another order than by address it is the first of equals that is taken.
 """
 
 from __future__ import annotations

@@ -4,13 +4,14 @@ Source: D. E. Knuth, The Art of Computer Programming, volume 1, section 2.5, alg
 
 Idea: take the first that will do. Small holes gather at the low end, and large ones survive at the high end.
 
-Invariant: holes are in order of address, and no two touch.
+Invariant: holes are in order of address, and no two touch (by default).
 
 Cost: a search linear in the number of holes; freeing finds its neighbours by boundary tags, its place by the same walk. With
 ``search=indexed`` all of it is logarithmic.
 
-Parameters: ``order=``, ``coalesce=``, ``carve=`` and ``search=`` are those of all fits (`kernel_sim.allocators.fits`). In another order than by address
-the first is not the lowest: first fit on holes by size, ascending, is best fit, and descending, worst fit.
+Parameters: ``order=``, ``coalesce=``, ``carve=`` and ``search=`` are those of all fits
+(`kernel_sim.allocators.fits`). In another order than by address the first is not the lowest: first fit on holes by
+size, ascending, is best fit, and descending, worst fit.
 """
 
 from __future__ import annotations

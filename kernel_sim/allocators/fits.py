@@ -17,7 +17,8 @@ from kernel_sim.allocators.base import Policy
 from kernel_sim.compiled import bind, compiled
 from kernel_sim.errors import BadPolicy
 
-FIT_PARAMETERS = {"order": hole_order.ORDERS, "coalesce": ("immediate", "deferred", "never"), "carve": ("low", "high"), "search": ("linear", "indexed")}
+FIT_PARAMETERS = {"order": hole_order.ORDERS, "coalesce": ("immediate", "deferred", "never"),
+                  "carve": ("low", "high"), "search": ("linear", "indexed")}
 
 Step = Callable[..., Any]
 
@@ -53,11 +54,11 @@ def fit(name: str, decision: Decision, order: str, coalesce: str, carve: str, se
         return compiled(bind(step, name, **found.verbs, **names))
 
     give = made(holes.give)
-    own: dict[str, Step] = {"choose": found.choose}
-    own["carve"] = made(holes.carve, note=note, give=give, split_off={"low": holes.low_end, "high": holes.high_end}[carve])
+    choose = found.choose
     if coalesce == "deferred":
-        absorb = made(holes.absorb)
-        own["coalesce_all"] = made(holes.coalesce_all, absorb_touching=made(holes.absorb_touching, absorb=absorb))
+        absorb = made(holes.absorb_touching, absorb=made(holes.absorb))
+        choose = made(holes.choose_or_coalesce, choose=choose, coalesce_all=made(holes.coalesce_all, absorb_touching=absorb))
+    carve_off = made(holes.carve, note=note, give=give, split_off={"low": holes.low_end, "high": holes.high_end}[carve])
 
     def check(area: Any) -> None:
         found.check(area)
@@ -65,7 +66,7 @@ def fit(name: str, decision: Decision, order: str, coalesce: str, carve: str, se
             holes.check_apart(found.blocks(area))
 
     return Policy(name, open_area=holes.open_area, setup=found.setup,
-                  alloc=made(holes.alloc_deferred if coalesce == "deferred" else holes.alloc, **own),
+                  alloc=made(holes.alloc, choose=choose, carve=carve_off),
                   free=made(holes.free if coalesce == "immediate" else holes.free_uncoalesced),
                   granted=holes.granted, n_words=found.n_words, blocks=found.blocks, check=check, take=made(holes.take, give=give))
 

@@ -143,18 +143,18 @@ def enter_by_size(area: HoleArea, hole: int, n_frames: int) -> None:
 # -- next fit's place ------------------------------------------------------------------------------------------------------------------------
 
 @compiled
-def forget(area: HoleArea, hole: int, n_frames: int, pfn: int, n_taken: int) -> None:
-    """`note`, for those who do not go on from there."""
+def forget(area: HoleArea, hole: int, end: int) -> None:
+    """`note` for the fits that do not go on from there."""
 
 
 @compiled
-def note_end(area: HoleArea, hole: int, n_frames: int, pfn: int, n_taken: int) -> None:
+def note_end(area: HoleArea, hole: int, end: int) -> None:
     """`note` for order=address: next fit goes on where the allocation ends."""
-    area.words[ROVER] = pfn + n_taken
+    area.words[ROVER] = end
 
 
 @compiled
-def note_place(area: HoleArea, hole: int, n_frames: int, pfn: int, n_taken: int) -> None:
+def note_place(area: HoleArea, hole: int, end: int) -> None:
     """`note` for the other orders: at the carved hole's place in the list. The mark passes on when the hole leaves it."""
     area.words[MARK] = hole
 
@@ -226,7 +226,7 @@ def listed(area: Any) -> Iterator[tuple[int, int]]:
         yield hole, check_tags(area, hole)
         before, hole = hole, int(record["next"])
     if int(area.words[TAIL]) != before:
-        raise BrokenInvariant(f"the list of holes ends at frame {before:#x}, and not at {int(area.words[TAIL]):#x}")
+        raise BrokenInvariant(f"the list of holes does not end where it should, at frame {int(area.words[TAIL]):#x}")
 
 
 def check_order(order: str, holes: Sequence[tuple[int, int]]) -> None:

@@ -2,18 +2,12 @@
 
 Source: R. Bayer and E. McCreight, "Organization and maintenance of large ordered indices", Acta Informatica 1, 1972; nodes are split on the
 way down, as in Cormen, Leiserson, Rivest, Stein, Introduction to Algorithms, chapter 18. An entry of an inner node has, beside the least key of
-the subtree under it, the *largest size* there (the augmentation, chapter 17), so that the first entry of at least some size is found in one
-descent. Wide nodes, because a node is two cache lines for each of its columns, and a binary tree would read a line for every bit.
-
-A node is 56 words in an array of int64, and is known by the number of its first word:
-
-    COUNT     how many entries it has
-    KEY       16 keys, ascending; above the count FREE_KEY
-    SIZE      16 sizes; above the count 0
-    DOWN      16 nodes below; in a leaf 0
+the subtree under it, the *largest size* there (the augmentation, chapter 14 of the third edition), so that the first entry of at least some size
+is found in one descent. Wide nodes (`tree_nodes`), because one is two cache lines for each of its columns, and a binary tree would read a line
+for every bit.
 
 Two neighbours under one parent have more than FEW entries together: nodes have three and a third on average at the very least, and nine as a
-rule, and so the tree's memory follows the number of entries. Nodes are taken from the array one after the other, those given up before new ones.
+rule, and so the tree's memory follows the number of entries.
 """
 
 from __future__ import annotations
@@ -24,130 +18,44 @@ from typing import Any
 
 import numpy as np
 
+from kernel_sim.allocators.tree_nodes import (
+    COUNT,
+    DOWN,
+    FREE_KEY,
+    KEY,
+    NODE_WORDS,
+    SIZE,
+    SPARE,
+    UNUSED,
+    WIDTH,
+    get,
+    give_up,
+    largest,
+    move_entries,
+    new_node,
+    put_in,
+    rank,
+    set_entry,
+    slot_of,
+    summarise,
+    take_out,
+)
 from kernel_sim.compiled import Array, compiled, int64, outlined
 from kernel_sim.errors import BrokenInvariant
 from kernel_sim.frames import words_at
 
-WIDTH, FEW = 16, 8
-COUNT, KEY, SIZE, DOWN = 0, 8, 24, 40
-NODE_WORDS = 56
+FEW = WIDTH // 2
 
 MAX_LEVELS = 24
-ROOT, LEVELS, SPARE, UNUSED, PATH = 8, 9, 10, 11, 16
-"""Words: the root, the levels above the leaves, the nodes that were given up (a chain), those never used; (node, slot) of the latest descent by level."""
+ROOT, LEVELS, PATH = 8, 9, 16
+"""Words: the root, how many levels are above the leaves, and (node, slot) of the latest descent, by level."""
 NODES = PATH + 2 * MAX_LEVELS
-
-FREE_KEY = (1 << 63) - 1
 MISSING = -1
 
 
 def n_words(n_entries: int) -> int:
     """Enough for so many entries at once. Only what is used is ever touched."""
     return NODES + NODE_WORDS * (n_entries // 2 + 2 * MAX_LEVELS)
-
-
-# -- one node -------------------------------------------------------------------------------------------------------------------------------
-
-@compiled
-def get(words: Array, at: int) -> int:
-    """A word. The index is unsigned: compiled code then need not ask whether it counts from the end."""
-    return int64(words[np.uint64(at)])
-
-
-@compiled
-def set_entry(words: Array, node: int, slot: int, key: int, size: int, down: int) -> None:
-    words[np.uint64(node + KEY + slot)] = key
-    words[np.uint64(node + SIZE + slot)] = size
-    words[np.uint64(node + DOWN + slot)] = down
-
-
-@compiled
-def new_node(words: Array) -> int:
-    """An empty node."""
-    node = get(words, SPARE)
-    if node:
-        words[SPARE] = get(words, node + KEY)
-    else:
-        node = get(words, UNUSED)
-        words[UNUSED] = node + NODE_WORDS
-    words[np.uint64(node + COUNT)] = 0
-    for slot in range(WIDTH):
-        set_entry(words, node, slot, FREE_KEY, 0, 0)
-    return node
-
-
-@compiled
-def give_up(words: Array, node: int) -> None:
-    """Add a node to the chain of the spare ones."""
-    words[np.uint64(node + KEY)] = get(words, SPARE)
-    words[SPARE] = node
-
-
-@compiled
-def rank(words: Array, node: int, key: int) -> int:
-    """How many of a node's keys are not above a key. All 16 are looked at: that is faster than to ask after each whether it was the last."""
-    n = int64(0)
-    for slot in range(WIDTH):
-        n += int64(words[np.uint64(node + KEY + slot)] <= key)
-    return n
-
-
-@compiled
-def largest(words: Array, node: int) -> int:
-    """The largest size in a node."""
-    size = int64(0)
-    for slot in range(WIDTH):
-        size = max(size, get(words, node + SIZE + slot))
-    return size
-
-
-@compiled
-def slot_of(words: Array, node: int, size: int) -> int:
-    """The first entry of at least that size, in a node that has one."""
-    slot = int64(0)
-    while get(words, node + SIZE + slot) < size:
-        slot += 1
-    return slot
-
-
-@compiled
-def put_in(words: Array, node: int, slot: int, key: int, size: int, down: int) -> None:
-    """Put an entry into a node that has room; those behind it move up."""
-    for i in range(get(words, node + COUNT), slot, -1):
-        set_entry(words, node, i, get(words, node + KEY + i - 1), get(words, node + SIZE + i - 1), get(words, node + DOWN + i - 1))
-    set_entry(words, node, slot, key, size, down)
-    words[np.uint64(node + COUNT)] += 1
-
-
-@compiled
-def take_out(words: Array, node: int, slot: int) -> None:
-    """Take an entry out of a node; those behind it move down."""
-    last = get(words, node + COUNT) - 1
-    for i in range(slot, last):
-        set_entry(words, node, i, get(words, node + KEY + i + 1), get(words, node + SIZE + i + 1), get(words, node + DOWN + i + 1))
-    set_entry(words, node, last, FREE_KEY, 0, 0)
-    words[np.uint64(node + COUNT)] = last
-
-
-@compiled
-def move_entries(words: Array, node: int, slot: int, to: int) -> None:
-    """Move the entries from a slot on behind those of another node."""
-    n, n_there = get(words, node + COUNT), get(words, to + COUNT)
-    for i in range(slot, n):
-        set_entry(words, to, n_there + i - slot, get(words, node + KEY + i), get(words, node + SIZE + i), get(words, node + DOWN + i))
-        set_entry(words, node, i, FREE_KEY, 0, 0)
-    words[np.uint64(to + COUNT)] = n_there + n - slot
-    words[np.uint64(node + COUNT)] = slot
-
-
-@compiled
-def summarise(words: Array, parent: int, slot: int) -> bool:
-    """Write into a parent what is true of the node below: least key and largest size. Whether that is news."""
-    node = get(words, parent + DOWN + slot)
-    key, size = get(words, node + KEY), largest(words, node)
-    news = key != get(words, parent + KEY + slot) or size != get(words, parent + SIZE + slot)
-    set_entry(words, parent, slot, key, size, node)
-    return bool(news)
 
 
 # -- the tree -------------------------------------------------------------------------------------------------------------------------------

@@ -49,8 +49,6 @@ def open_area(frames: Array, words: int, n_words: int, tally: Array, first: int,
     return HoleArea(frames, words_at(words, n_words), tally, first, end)
 
 
-# -- tags -----------------------------------------------------------------------------------------------------------------------------------
-
 @compiled
 def length(area: Any, hole: int) -> int:
     """How many frames a hole has."""
@@ -119,8 +117,8 @@ def choose(area: HoleArea, n_frames: int) -> int:
 
 
 @compiled
-def note(area: HoleArea, hole: int, n_frames: int, pfn: int, n_taken: int) -> None:
-    """Remember, for next fit, where frames are about to be taken."""
+def note(area: HoleArea, hole: int, end: int) -> None:
+    """Remember, for next fit, which hole is carved and where the allocation ends."""
     raise NotImplementedError
 
 
@@ -171,7 +169,7 @@ def carve(area: HoleArea, hole: int, n_wanted: int) -> int:
     """Take frames from one end of a hole. Returns the first of them."""
     n_frames = length(area, hole)
     pfn, rest = split_off(area, hole, n_frames, n_wanted)
-    note(area, hole, n_frames, pfn, n_wanted)
+    note(area, hole, pfn + n_wanted)
     give(area, hole, n_frames, rest, n_frames - n_wanted)
     return pfn
 
@@ -181,11 +179,11 @@ def give(area: HoleArea, hole: int, n_frames: int, rest: int, n_left: int) -> No
     """Of a hole only the rest is left, if anything is."""
     if n_left == 0:
         leave(area, hole, n_frames)
-        untag(area, hole, n_frames)
     else:
         area.tally[SPLITS] += 1
         carved(area, hole, n_frames, rest, n_left)
-        untag(area, hole, n_frames)
+    untag(area, hole, n_frames)
+    if n_left > 0:
         tag(area, rest, n_left)
 
 
@@ -193,17 +191,6 @@ def give(area: HoleArea, hole: int, n_frames: int, rest: int, n_left: int) -> No
 def alloc(area: HoleArea, request: Request) -> int:
     """Choose a hole and carve the request from it."""
     hole = choose(area, request.n_frames)
-    if hole == NIL:
-        return NO_FRAMES
-    return carve(area, hole, request.n_frames)
-
-
-@compiled
-def alloc_deferred(area: HoleArea, request: Request) -> int:
-    """The same for coalesce=deferred: when there is no such hole, coalesce them all and look again."""
-    hole = choose(area, request.n_frames)
-    if hole == NIL and coalesce_all(area):
-        hole = choose(area, request.n_frames)
     if hole == NIL:
         return NO_FRAMES
     return carve(area, hole, request.n_frames)
@@ -275,6 +262,15 @@ def coalesce_all(area: HoleArea) -> bool:
         hole = after
     settle(area)
     return bool(area.tally[MERGES] > merges_before)
+
+
+@compiled
+def choose_or_coalesce(area: HoleArea, n_frames: int) -> int:
+    """The decision for coalesce=deferred: when there is no such hole, coalesce them all and choose again."""
+    hole = choose(area, n_frames)
+    if hole == NIL and coalesce_all(area):
+        hole = choose(area, n_frames)
+    return hole
 
 
 @compiled

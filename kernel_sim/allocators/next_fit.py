@@ -5,13 +5,14 @@ Source: D. E. Knuth, The Art of Computer Programming, volume 1, section 2.5, exe
 Idea: do not search again the small holes at the low end. The search goes on at the first hole that begins at or after the end of the zone's
 last allocation, and once more from the zone's start when it comes to the end.
 
-Invariant: holes are in order of address, and no two touch.
+Invariant: holes are in order of address, and no two touch (by default).
 
 Cost: a search linear in the number of holes, on average much shorter than first fit's; the memory's large holes are used up evenly. With
 ``search=indexed`` it is logarithmic.
 
-Parameters: ``order=``, ``coalesce=``, ``carve=`` and ``search=`` are those of all fits (`kernel_sim.allocators.fits`). In another order than by address
-the search goes on at the last hole's place in the list: at what is left of it, if that stays there, or else at the hole that stood behind.
+Parameters: ``order=``, ``coalesce=``, ``carve=`` and ``search=`` are those of all fits
+(`kernel_sim.allocators.fits`). In another order than by address the search goes on at the last hole's place in the
+list: at what is left of it, if that stays there, or else at the hole that stood behind.
 """
 
 from __future__ import annotations

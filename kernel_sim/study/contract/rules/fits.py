@@ -20,7 +20,7 @@ class Fit(Tallies):
     def __init__(self, zone: Zone, free_runs: Sequence[Range]) -> None:
         super().__init__()
         self.zone = zone
-        self.holes = self.sorted(sorted(free_runs))
+        self.holes = self.arranged(sorted(free_runs))
         self.last_end = zone.first_pfn
         self.place: Range | None = None     # where next fit goes on in a list that is not in order of address; None for its front
 
@@ -29,7 +29,7 @@ class Fit(Tallies):
 
     # -- the list
 
-    def sorted(self, holes: list[Range]) -> list[Range]:
+    def arranged(self, holes: list[Range]) -> list[Range]:
         """As the order says, if it is not that of insertion."""
         if self.order == "size-descending":
             return sorted(holes, key=lambda hole: (-size(hole), hole))
@@ -38,7 +38,7 @@ class Fit(Tallies):
         return sorted(holes) if self.order == "address" else holes
 
     def enter(self, hole: Range) -> None:
-        self.holes = self.sorted([hole, *self.holes] if self.order == "insert-front" else [*self.holes, hole])
+        self.holes = self.arranged([hole, *self.holes] if self.order == "insert-front" else [*self.holes, hole])
 
     def leave(self, hole: Range) -> None:
         """The place of next fit passes to the hole behind."""
@@ -74,10 +74,10 @@ class Fit(Tallies):
         if hole is None:
             return None
         first, end = hole
-        taken, rest = ((first, first + n_frames), (first + n_frames, end)) if self.carve == "low" else ((end - n_frames, end), (first, end - n_frames))
-        self.take(hole, rest)
-        self.last_end = taken[1]
-        return taken[0]
+        pfn = first if self.carve == "low" else end - n_frames
+        self.take(hole, (first + n_frames, end) if self.carve == "low" else (first, pfn))
+        self.last_end = pfn + n_frames
+        return pfn
 
     def take(self, hole: Range, rest: Range) -> None:
         """What is left stands where the hole stood, or where its size belongs; next fit stays at that place of the list."""
