@@ -1,10 +1,10 @@
-"""The search of the fits, linear and indexed: the same operations in a memory worn into many small holes.
+"""The search of the fits, linear and indexed: the same operations in a memory that is worn into many small holes.
 
-    . used . | . used . | . used . | …        n units of four frames, the middle two of three in use from the start … and 2^20 free frames above
+    . U U U . U U U . U U U …  and 2^20 free frames above        n holes of one frame, three frames in use behind each from the start
 
-In each round a frame in the middle of a random unit is freed, which makes a hole; one frame is asked for, which most fits serve from a hole;
-and a run is allocated that none of the holes can serve, and another one freed. So there are n holes all the time, a search passes by all
-of them or most, and the list must be walked for a freed frame's place.
+In each round the middle one of three frames in use is freed, at a random place, which makes a hole more; one frame is asked for, which most
+fits serve from a hole; a run is allocated that none of the small holes can serve, and one of earlier rounds is freed. So there are about n holes
+all the time; a search along the list passes by most of them, and so does the walk to a freed frame's place.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def rounds(n_holes: int, n: int, seed: int = 1) -> Array:
 
 
 def nanoseconds(policy: str, n_holes: int, n_rounds: int, repeat: int = 3) -> float:
-    """Nanoseconds an operation; the best of some repetitions, each in a memory of its own."""
+    """Nanoseconds of processor time an operation; the best of some repetitions, each in a memory of its own."""
     operations = rounds(n_holes, n_rounds)
     times = []
     perform(worn_memory(policy, 32), rounds(32, 16))
@@ -60,8 +60,8 @@ def nanoseconds(policy: str, n_holes: int, n_rounds: int, repeat: int = 3) -> fl
     return min(times) / len(operations) * 1e9
 
 
-def linear_over_indexed(fit: str, n_holes: int = 100_000, n_rounds: int = 200) -> float:
-    """How many times as long an operation takes with search=linear."""
+def indexed_over_linear(fit: str, n_holes: int = 100_000, n_rounds: int = 200) -> float:
+    """Operations a second with search=indexed, over those with search=linear."""
     return nanoseconds(fit, n_holes, n_rounds, 1) / nanoseconds(f"{fit}:search=indexed", n_holes, 20_000)
 
 

@@ -10,6 +10,7 @@ from kernel_sim.bench.importing import import_over_regex
 from kernel_sim.bench.mapping import map_png_seconds
 from kernel_sim.bench.policies import bound_of, measured_policies, policies_over_c
 from kernel_sim.bench.replaying import replay_over_c
+from kernel_sim.bench.searching import FITS, growth, indexed_over_linear
 from kernel_sim.bench.starting import start_over_numba, terabyte_over_64m
 
 pytestmark = pytest.mark.bench
@@ -31,6 +32,19 @@ def test_a_replay_keeps_up_with_c() -> None:
 def test_a_replay_with_each_policy_keeps_near_c(name: str) -> None:
     [(_, ratio)] = policies_over_c([name])
     assert ratio <= bound_of(name)
+
+
+@pytest.mark.parametrize("fit", FITS)
+def test_an_index_beats_a_list(fit: str) -> None:
+    assert indexed_over_linear(fit) >= 100
+
+
+@pytest.mark.parametrize("fit", FITS)
+def test_an_index_grows_as_the_logarithm(fit: str) -> None:
+    """A logarithm doubles from a thousand to a million; the misses of the caches are on top. What is linear grows a thousandfold."""
+    times = growth(fit)
+    assert times[1_000_000] <= 6 * times[1_000]
+    assert max(times[10 * n] / times[n] for n in (1_000, 10_000, 100_000)) <= 3
 
 
 def test_an_import_is_faster_than_a_regular_expression() -> None:
