@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from kernel_sim import BrokenInvariant, FrameManager, OutOfFrames, Zone, load_policy
-from kernel_sim.allocators import hole_tree, holes, tree_nodes
+from kernel_sim.allocators import hole_tags, hole_tree, tree_nodes
 from kernel_sim.operations import ALLOC, FREE, OPERATION, perform
 
 FITS = ["first-fit", "next-fit", "best-fit", "worst-fit"]
@@ -254,8 +254,8 @@ def test_an_index_that_is_wrong_is_found_out() -> None:
 
 
 def test_a_list_that_is_wrong_is_found_out() -> None:
-    assert "the list of holes does not end where it should, at frame 0x0" in corrupted("first-fit:order=insert-back", holes.TAIL, 0)
-    assert "torn" in corrupted("first-fit:coalesce=deferred,search=indexed", holes.HEAD, 3)
+    assert "the list of holes does not end where it should, at frame 0x0" in corrupted("first-fit:order=insert-back", hole_tags.TAIL, 0)
+    assert "torn" in corrupted("first-fit:coalesce=deferred,search=indexed", hole_tags.HEAD, 3)
 
 
 def test_all_combinations_are_there() -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kernel_sim import BadPolicy, BrokenInvariant, FrameManager, OutOfFrames, load_policy
-from kernel_sim.allocators.holes import tag
+from kernel_sim.allocators.hole_tags import tag
 from kernel_sim.allocators.size_classes import Steps, least_size
 from kernel_sim.compiled import interpreted
 from kernel_sim.frames import NIL

@@ -8,6 +8,7 @@ start_over_numba            to the guest's first instruction, over `python -c "i
 
 With --all, also:
 
+indexed_over_linear:FIT     operations a second among 100,000 holes, search=indexed over search=linear (at least 100)
 replay_over_c:POLICY        the same replay with each policy but the linear fits (at most 3 for buddy, 8 for tlsf and bitmap, 25 for others)
 terabyte_over_64m           a replay in a machine of 1 TiB, over one of 64 MiB (at most 2)
 map_png_cpu_seconds         a map of 10^8 frames as a PNG, in seconds of processor time (at most 3)
@@ -30,7 +31,7 @@ _MEANING = {
 def configure(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
     parser.add_argument("--json", action="store_true", help="print the ratios as JSON, null for one that cannot be measured here")
-    parser.add_argument("--all", action="store_true", help="the longer ones, too: each policy, 1 TiB over 64 MiB, and a map of 10^8 frames as a PNG")
+    parser.add_argument("--all", action="store_true", help="the longer ones, too: search, policies, 1 TiB over 64 MiB, and a map of 10^8 frames")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -50,6 +51,8 @@ def _meaning(name: str) -> str:
     """What is promised of a ratio."""
     if name in _MEANING:
         return _MEANING[name]
+    if name.startswith("indexed_over_linear"):
+        return "at least 100"
     from kernel_sim.bench.policies import bound_of
 
     return f"at most {bound_of(name.partition(':')[2]):g}"
@@ -58,7 +61,7 @@ def _meaning(name: str) -> str:
 def _measures(more: bool) -> Iterator[Callable[[], Iterator[tuple[str, float | None]]]]:
     yield from (_doorbell, _replay, _import, _start)
     if more:
-        yield from (_policies, _terabyte, _map)
+        yield from (_search, _policies, _terabyte, _map)
 
 
 def _doorbell() -> Iterator[tuple[str, float | None]]:
@@ -77,6 +80,13 @@ def _replay() -> Iterator[tuple[str, float | None]]:
         yield "replay_over_c", None
     else:
         yield "replay_over_c", replay_over_c()
+
+
+def _search() -> Iterator[tuple[str, float | None]]:
+    from kernel_sim.bench.searching import FITS, indexed_over_linear
+
+    for fit in FITS:
+        yield f"indexed_over_linear:{fit}", indexed_over_linear(fit)
 
 
 def _policies() -> Iterator[tuple[str, float | None]]:

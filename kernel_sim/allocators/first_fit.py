@@ -20,7 +20,7 @@ from kernel_sim.allocators.base import EXAMINED, Policy
 from kernel_sim.allocators.fits import FIT_PARAMETERS, Decision, fit
 from kernel_sim.allocators.hole_index import first_hole
 from kernel_sim.allocators.hole_order import behind, front
-from kernel_sim.allocators.holes import HoleArea, length
+from kernel_sim.allocators.hole_tags import HoleArea, length
 from kernel_sim.compiled import compiled
 from kernel_sim.frames import NIL
 

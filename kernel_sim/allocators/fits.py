@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from kernel_sim.allocators import hole_index, hole_order, holes
+from kernel_sim.allocators import hole_index, hole_order, hole_tags, holes
 from kernel_sim.allocators.base import Policy
 from kernel_sim.compiled import bind, compiled
 from kernel_sim.errors import BadPolicy
@@ -63,9 +63,9 @@ def fit(name: str, decision: Decision, order: str, coalesce: str, carve: str, se
     def check(area: Any) -> None:
         found.check(area)
         if coalesce == "immediate":
-            holes.check_apart(found.blocks(area))
+            hole_tags.check_apart(found.blocks(area))
 
-    return Policy(name, open_area=holes.open_area, setup=found.setup,
+    return Policy(name, open_area=hole_tags.open_area, setup=found.setup,
                   alloc=made(holes.alloc, choose=choose, carve=carve_off),
                   free=made(holes.free if coalesce == "immediate" else holes.free_uncoalesced),
                   granted=holes.granted, n_words=found.n_words, blocks=found.blocks, check=check, take=made(holes.take, give=give))
@@ -89,7 +89,7 @@ def on_list(name: str, decision: Decision, order: str) -> Holes:
 
     return Holes(verbs, compiled(bind(decision.choose, name, rover=rover)) if decision.roves else decision.choose,
                  compiled(bind(hole_order.setup_by_size, name, enter=enter)) if by_size else hole_order.setup,
-                 lambda first, end, n_runs: holes.N_WORDS, hole_order.listed, check)
+                 lambda first, end, n_runs: hole_tags.N_WORDS, hole_order.listed, check)
 
 
 def in_tree(name: str, decision: Decision, coalesce: str) -> Holes:

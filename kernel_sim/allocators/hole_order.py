@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
-from kernel_sim.allocators.holes import FIRST, HEAD, MARK, ROVER, TAIL, HoleArea, check_tags, length, tag
+from kernel_sim.allocators.hole_tags import FIRST, HEAD, MARK, ROVER, TAIL, HoleArea, check_tags, length, tag
 from kernel_sim.compiled import Array, compiled, int64, plain
 from kernel_sim.errors import BrokenInvariant
 from kernel_sim.frames import NIL, frame

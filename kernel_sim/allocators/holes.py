@@ -1,14 +1,7 @@
-"""Holes: free runs of any length, carved to serve and coalesced when freed. What all the fits share, whatever finds their holes.
+"""Carving and coalescing: what all the fits share, whatever finds their holes.
 
-A zone's holes carry *boundary tags* (Knuth, The Art of Computer Programming, volume 1, section 2.5, algorithm C), so that a freed range finds
-both neighbours without a search:
-
-    a hole's first frame    order |= FIRST, next and prev: links, for `hole_order`
-    its second frame        next: its length
-    its last frame          order |= LAST, prev: where it begins
-
-A hole of one frame is FIRST and LAST and needs no length. How holes are found again is somebody else's: a list (`hole_order`), a tree
-(`hole_index`) or both. They are told of every change by one of four verbs, before the tags are rewritten:
+How holes are found is somebody else's: a list (`hole_order`), a tree (`hole_index`) or both. They are told of every change by one of four
+verbs, before the tags (`hole_tags`) are rewritten:
 
     enter(hole, n)              a new hole of n frames
     leave(hole, n)              it is gone
@@ -20,73 +13,10 @@ A policy is one decision: which hole, `choose`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, NamedTuple
-
 from kernel_sim.allocators.base import MERGES, SPLITS, Request
-from kernel_sim.compiled import Array, compiled, int64, plain
-from kernel_sim.errors import BrokenInvariant
-from kernel_sim.frames import NIL, NO_FRAMES, frame, words_at
-
-FIRST, LAST = 1, 2
-HEAD, TAIL, ROVER, MARK = range(4)
-"""Words: the first hole of the list and the last; where next fit goes on, as an address; a hole whose place in the list matters (`hole_order`)."""
-N_WORDS = 4
-
-
-class HoleArea(NamedTuple):
-    """One zone's holes."""
-
-    frames: Array
-    words: Array        # int64: HEAD, TAIL, ROVER, MARK; then an index's own
-    tally: Array
-    first: int
-    end: int
-
-
-@compiled
-def open_area(frames: Array, words: int, n_words: int, tally: Array, first: int, end: int) -> HoleArea:
-    return HoleArea(frames, words_at(words, n_words), tally, first, end)
-
-
-@compiled
-def length(area: Any, hole: int) -> int:
-    """How many frames a hole has."""
-    if frame(area.frames, hole)["order"] & LAST:
-        return int64(1)
-    return int64(frame(area.frames, hole + 1)["next"])
-
-
-@compiled
-def tag(area: Any, hole: int, n_frames: int) -> None:
-    """Write the boundary tags of a hole."""
-    last = hole + n_frames - 1
-    frame(area.frames, hole)["order"] = FIRST
-    frame(area.frames, last)["order"] |= LAST
-    if n_frames > 1:
-        frame(area.frames, hole + 1)["next"] = n_frames
-        frame(area.frames, last)["prev"] = hole
-
-
-@compiled
-def untag(area: HoleArea, hole: int, n_frames: int) -> None:
-    frame(area.frames, hole)["order"] = 0
-    frame(area.frames, hole + n_frames - 1)["order"] = 0
-
-
-@compiled
-def hole_before(area: HoleArea, pfn: int) -> int:
-    """The hole that ends where pfn begins, or NIL."""
-    if pfn == area.first or frame(area.frames, pfn - 1)["order"] & LAST == 0:
-        return int64(NIL)
-    return pfn - 1 if frame(area.frames, pfn - 1)["order"] & FIRST else int64(frame(area.frames, pfn - 1)["prev"])
-
-
-@compiled
-def hole_at(area: HoleArea, pfn: int) -> int:
-    """The hole that begins at pfn, or NIL."""
-    return pfn if pfn < area.end and frame(area.frames, pfn)["order"] & FIRST != 0 else int64(NIL)
-
+from kernel_sim.allocators.hole_tags import HoleArea, hole_at, hole_before, length, tag, untag
+from kernel_sim.compiled import compiled, int64
+from kernel_sim.frames import NIL, NO_FRAMES
 
 # -- what the policy brings: bound by `fits` -----------------------------------------------------------------------------------------------
 
@@ -297,23 +227,3 @@ def absorb(area: HoleArea, member: int) -> int:
     leave(area, member, n_frames)
     untag(area, member, n_frames)
     return n_frames
-
-
-# -- looking on -----------------------------------------------------------------------------------------------------------------------------
-
-def check_tags(area: Any, hole: int) -> int:
-    """The length of a hole. BrokenInvariant when its boundary tags do not fit."""
-    n_frames = int(plain(length)(area, hole))
-    last = area.frames[hole + n_frames - 1]
-    if not last["order"] & LAST or (n_frames > 1 and int(last["prev"]) != hole):
-        raise BrokenInvariant(f"the boundary tags of the hole at {hole:#x} do not fit its {n_frames} frames")
-    return n_frames
-
-
-def check_apart(holes: Iterable[tuple[int, int]]) -> None:
-    """No two holes touch."""
-    end = -1
-    for hole, n_frames in sorted(holes):
-        if hole == end:
-            raise BrokenInvariant(f"two holes touch at frame {hole:#x}; they should be one")
-        end = hole + n_frames

@@ -23,7 +23,7 @@ from __future__ import annotations
 from typing import Any
 
 from kernel_sim.allocators.base import EXAMINED, Policy, Whole
-from kernel_sim.allocators.holes import length
+from kernel_sim.allocators.hole_tags import length
 from kernel_sim.allocators.size_classes import ClassArea, Steps, behind, class_of, enter, enter_back, least_class
 from kernel_sim.compiled import bind, compiled, int64
 from kernel_sim.frames import NIL

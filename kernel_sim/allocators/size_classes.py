@@ -8,7 +8,7 @@ so lengths below 2^(N+1) have a class each. With N = 0 the classes are the power
 runs through its holes' first frames; one word has a bit for each power that has a hole, and one word a power has a bit for each of its classes.
 The least class from some class on that has a hole is then two *find first set* away, however many holes there are.
 
-Holes have the boundary tags of `kernel_sim.allocators.holes` and are carved and coalesced there; this is how they are found again.
+Holes have the boundary tags (`hole_tags`) and are carved and coalesced as the fits' are (`holes`); this is how they are found again.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from kernel_sim.allocators import holes
 from kernel_sim.allocators.base import EXAMINED, Policy
-from kernel_sim.allocators.holes import FIRST, LAST, length, tag
+from kernel_sim.allocators.hole_tags import FIRST, LAST, length, tag
 from kernel_sim.compiled import Array, bind, bit_length, compiled, int64, plain, trailing_zeros
 from kernel_sim.errors import BrokenInvariant
 from kernel_sim.frames import NIL, frame, words_at
@@ -154,7 +154,7 @@ def behind(area: ClassArea, hole: int) -> int:
 
 
 @compiled
-def note_nothing(area: ClassArea, hole: int, n_frames: int, pfn: int, n_taken: int) -> None:
+def note_nothing(area: ClassArea, hole: int, end: int) -> None:
     """Where the last allocation was does not matter."""
 
 

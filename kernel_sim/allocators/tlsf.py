@@ -22,7 +22,7 @@ from __future__ import annotations
 from typing import Any
 
 from kernel_sim.allocators.base import EXAMINED, Policy, Whole
-from kernel_sim.allocators.holes import length
+from kernel_sim.allocators.hole_tags import length
 from kernel_sim.allocators.size_classes import ClassArea, Steps, behind, class_of, good_fit
 from kernel_sim.compiled import compiled, int64
 from kernel_sim.frames import NIL

@@ -13,7 +13,7 @@ import pytest
 from contract.specs import ONE_CHANGE, PLAIN, short
 
 from kernel_sim import BadPolicy, BrokenInvariant, FrameManager, Zone, load_policy
-from kernel_sim.allocators import address_area, free_area, hole_order, holes
+from kernel_sim.allocators import address_area, free_area, hole_order, hole_tags
 from kernel_sim.compiled import interpreted
 from kernel_sim.frames import FREE, HEAD, HOLE, NIL, PAD, RESERVED, TAIL
 
@@ -117,9 +117,9 @@ def clear_summary(area: Any) -> None:
 
 def cut_hole(area: Any) -> None:
     """0x91 .. 0x94 free as two holes that touch."""
-    interpreted(holes.tag)(area, 0x91, 1)
+    interpreted(hole_tags.tag)(area, 0x91, 1)
     interpreted(hole_order.link)(area, 0x8F, 0x91, 0x92)
-    interpreted(holes.tag)(area, 0x92, 2)
+    interpreted(hole_tags.tag)(area, 0x92, 2)
     interpreted(hole_order.link)(area, 0x91, 0x92, NIL)
 
 
@@ -175,13 +175,13 @@ IN_THE_LISTS = {
     "buddies not merged, by their bits": (BITS, all_of(in_bits("remove", 0x92, 1), in_bits("push", 0x92, 0), in_bits("push", 0x93, 0)),
                                           "two free buddies of order 0, 0x9"),
     "a summary that forgets": (BITS, clear_summary, "the bitmaps of order 0 disagree between levels 0 and 1"),
-    "all holes dropped": (FITS, all_of(word("words", holes.HEAD, NIL), word("words", holes.TAIL, NIL)),
+    "all holes dropped": (FITS, all_of(word("words", hole_tags.HEAD, NIL), word("words", hole_tags.TAIL, NIL)),
                           "disagree about what is free, first at 0x81 to 0x82"),
-    "the last holes dropped": (FITS, all_of(record(0x85, next=NIL), word("words", holes.TAIL, 0x85)),
+    "the last holes dropped": (FITS, all_of(record(0x85, next=NIL), word("words", hole_tags.TAIL, 0x85)),
                                "disagree about what is free, first at 0x87 to 0x88"),
     "a list that ends too soon, of holes": (FITS, record(0x85, next=NIL), "the list of holes does not end where it should, at frame 0x91"),
     "a hole that points back elsewhere": (FITS, record(0x85, prev=0x81), "the list of holes is torn at frame 0x85"),
-    "a hole without its mark": (FITS, record(0x85, order=holes.LAST), "the list of holes is torn at frame 0x85"),
+    "a hole without its mark": (FITS, record(0x85, order=hole_tags.LAST), "the list of holes is torn at frame 0x85"),
     "holes in a ring": (FITS, record(0x91, next=0x81), "the list of holes is torn at frame 0x81"),
     "holes out of order": (FITS, all_of(record(0x83, next=0x8B), record(0x8B, next=0x85, prev=0x83)), "the list of holes is torn at frame 0x85"),
     "a hole that is too long": (FITS, record(0x92, next=4), "the boundary tags of the hole at 0x91 do not fit its 4 frames"),
