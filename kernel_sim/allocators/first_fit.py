@@ -9,8 +9,11 @@ Invariant: holes are in order of address, and no two touch (by default).
 Cost: a search linear in the number of holes; freeing finds its neighbours by boundary tags, its place by the same walk. With
 ``search=indexed`` all of it is logarithmic.
 
-Parameters: ``order=``, ``coalesce=``, ``carve=`` and ``search=`` are those of all fits
-(`kernel_sim.allocators.fits`). In another order than by address the first is not the lowest: first fit on holes by
+Use: as the fit to begin with: fast, and of the four the one that classical simulations rarely find beaten. With ``search=indexed`` where there
+are many holes.
+
+Parameters: ``order=``, ``coalesce=``, ``carve=`` and ``search=`` are those of all fits (`kernel_sim.allocators.fits`).
+In another order than by address the first is not the lowest: first fit on holes by
 size, ascending, is best fit, and descending, worst fit.
 """
 

@@ -10,8 +10,10 @@ Invariant: holes are in order of address, and no two touch (by default).
 Cost: a search linear in the number of holes, on average much shorter than first fit's; the memory's large holes are used up evenly. With
 ``search=indexed`` it is logarithmic.
 
-Parameters: ``order=``, ``coalesce=``, ``carve=`` and ``search=`` are those of all fits
-(`kernel_sim.allocators.fits`). In another order than by address the search goes on at the last hole's place in the
+Use: where searches must be short without an index, and the memory is much larger than what is live: it packs worst of the four.
+
+Parameters: ``order=``, ``coalesce=``, ``carve=`` and ``search=`` are those of all fits (`kernel_sim.allocators.fits`).
+In another order than by address the search goes on at the last hole's place in the
 list: at what is left of it, if that stays there, or else at the hole that stood behind.
 """
 

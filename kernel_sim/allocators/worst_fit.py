@@ -8,8 +8,10 @@ Invariant: holes are in order of address, and no two touch (by default).
 
 Cost: every search looks at every hole. With ``search=indexed`` it is logarithmic.
 
-Parameters: ``order=``, ``coalesce=``, ``carve=`` and ``search=`` are those of all fits
-(`kernel_sim.allocators.fits`). In another order than by address it is the first of equals that is taken.
+Use: as the counterexample: large requests fail first. It is here to be compared with.
+
+Parameters: ``order=``, ``coalesce=``, ``carve=`` and ``search=`` are those of all fits (`kernel_sim.allocators.fits`).
+In another order than by address it is the first of equals that is taken.
 """
 
 from __future__ import annotations
