@@ -14,7 +14,8 @@ from kernel_sim.allocators import hole_order, hole_tree
 from kernel_sim.allocators.base import EXAMINED
 from kernel_sim.allocators.hole_order import clear, enter_front, front, move, unlink
 from kernel_sim.allocators.hole_tags import FIRST, MARK, ROVER, HoleArea, check_apart, check_tags, tag
-from kernel_sim.allocators.hole_tree import MISSING, change, clear_tree, first, first_from, first_key, get, insert, largest, remove
+from kernel_sim.allocators.hole_tree import MISSING, change, clear_tree, first, first_from, first_key, insert, remove
+from kernel_sim.allocators.tree_nodes import get, largest
 from kernel_sim.compiled import Array, compiled, int64
 from kernel_sim.errors import BrokenInvariant
 from kernel_sim.frames import NIL
