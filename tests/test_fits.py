@@ -264,3 +264,14 @@ def test_all_combinations_are_there() -> None:
         load_policy(f"{fit}:order={order},coalesce={coalesce},carve={carve}")
         if order == "address":
             load_policy(f"{fit}:coalesce={coalesce},carve={carve},search=indexed")
+
+
+@pytest.mark.parametrize("fit", FITS)
+def test_an_index_of_a_terabyte_is_one_node(fit: str) -> None:
+    """What the index takes is by the hole: a node for one hole, be it as long as it may."""
+    manager = FrameManager(1 << 28, load_policy(f"{fit}:search=indexed", uncompiled=True))
+    assert [manager.alloc(7), manager.alloc(5)] == [0, 7]
+    manager.free(0)
+    words = manager.area(0).words
+    assert words[tree_nodes.UNUSED] == hole_tree.NODES + tree_nodes.NODE_WORDS
+    assert len(holes_of(manager)) == 2
