@@ -13,6 +13,7 @@ from kernel_sim.study.contract.books import Books, Refusal
 from kernel_sim.study.contract.laws import held_to, require
 from kernel_sim.study.contract.memories import Memory, Operation, size_of
 from kernel_sim.study.contract.modelled import ModelledMemory
+from kernel_sim.study.contract.refusals import why_not
 
 OWNERS = 5
 
@@ -103,8 +104,10 @@ class Driver:
         require(n_frames > 1 or n_free == 0, law, f"a frame is refused while {n_free} are free")
         require((failure.n_frames, failure.n_free) == (n_frames, n_free), law, f"{failure.n_free} free, it says; there are {n_free}")
         require(failure.largest_free_run == max((end - first for first, end in runs), default=0), law, "the longest free run is not the one it names")
-        reason = "limit" if not declared(self.manager, n_frames) else "empty" if n_free < n_frames else "scattered"
-        require(failure.reason == reason, law, f"the reason is {reason}, not {failure.reason}")
+        sizes = [declared_in(self.manager, zone, n_frames) for zone in range(len(self.books.zones))]
+        expected = why_not(self.books, sizes, n_frames, self.manager.policy.aligned)
+        require(failure.reason == expected.reason, law, f"the reason is {expected.reason}, not {failure.reason}")
+        require(failure.nearest_fit == expected.nearest_fit, law, f"the nearest fit is {expected.nearest_fit}, not {failure.nearest_fit}")
         event = self.manager.events()[-1]
         told = (event["kind"], event["pfn"], event["n_frames"], event["granted"])
         require(told == (ALLOC, -1, n_frames, 0), "figures", f"the event of the failure tells {told}")
@@ -176,5 +179,9 @@ def refused(wrong_free: Callable[[], None]) -> Refusal | None:
 
 def declared(manager: FrameManager, n_frames: int) -> int:
     """How many frames the policy says such a request takes up in some zone; 0 if it never gives so many."""
-    granted = interpreted(manager.policy.granted)
-    return max(int(granted(manager.area(zone), n_frames)) for zone in range(len(manager.zones)))
+    return max(declared_in(manager, zone, n_frames) for zone in range(len(manager.zones)))
+
+
+def declared_in(manager: FrameManager, zone: int, n_frames: int) -> int:
+    """The same for one zone."""
+    return int(interpreted(manager.policy.granted)(manager.area(zone), n_frames))
