@@ -78,4 +78,4 @@ def build(name: str) -> Policy:
             pass
 
     return Policy(name, open_area=open_area, setup=setup, alloc=alloc, free=free, granted=granted, n_words=n_words, blocks=blocks, check=check,
-                  search_order=lambda area, n_frames: [Place("stack", tuple(blocks(area)))])
+                  search_order=lambda area, n_frames: [Place("stack", tuple((frame, 1) for pfn, n in blocks(area) for frame in range(pfn, pfn + n)))])
