@@ -27,7 +27,7 @@ def failure(manager: FrameManager, n_frames: int) -> OutOfFrames:
     n_free, largest, size = int(manager.zone_records["n_free"].sum()), manager.largest_free_run(), max(_granted(manager, n_frames))
     facts: dict[str, Any] = {"n_frames": n_frames, "n_free": n_free, "largest_free_run": largest}
     asked = f"OutOfFrames: {_frames(n_frames)} asked for"
-    if not size:
+    if size <= 0:
         return OutOfFrames(f"{asked}; {manager.policy.name} never gives so many at once here", **facts, reason="limit")
     if n_free < n_frames:
         return OutOfFrames(f"{asked}, {n_free} free", **facts, reason="empty")
@@ -63,7 +63,7 @@ def nearest_fit(manager: FrameManager, n_frames: int) -> NearestFit | None:
     runs = _Runs.of(manager)
     candidates: list[tuple[int, int, int]] = []     # of each zone the best: frames taken, first frame, size
     for zone, size in zip(manager.zones, _granted(manager, n_frames), strict=True):
-        starts = _windows(runs, zone.first_pfn, zone.end_pfn, size, size if manager.policy.aligned else 1) if size else _NONE
+        starts = _windows(runs, zone.first_pfn, zone.end_pfn, size, size if manager.policy.aligned else 1) if size > 0 else _NONE
         if len(starts):
             taken = runs.count(RUN_USED, starts + size) - runs.count(RUN_USED, starts)
             candidates.append((int(taken.min()), int(starts[taken.argmin()]), size))

@@ -87,8 +87,7 @@ class Driver:
 
     def declared(self, pfn: int, n_frames: int) -> int:
         """What the policy says that it takes for such a request, in the zone of a frame."""
-        zone = self.books.zone_of(pfn)
-        return int(interpreted(self.manager.policy.granted)(self.manager.area(zone), n_frames))
+        return declared_in(self.manager, self.books.zone_of(pfn), n_frames)
 
     def check_rule(self, predicted: tuple[int, int] | None, pfn: int, granted: int, n_frames: int) -> None:
         """Where there is a rule, it was kept."""

@@ -23,7 +23,7 @@ class Expected:
 
 def why_not(books: Books, sizes: Sequence[int], n_frames: int, aligned: bool) -> Expected:
     """`sizes` is what the policy would grant in each zone, 0 for none; with `aligned` its blocks begin at multiples of their size."""
-    if not any(sizes):
+    if max(sizes) <= 0:
         return Expected("limit")
     if len(books.free) < n_frames:
         return Expected("empty")
@@ -39,7 +39,7 @@ def _nearest(books: Books, sizes: Sequence[int], aligned: bool) -> NearestFit | 
         frames = range(zone.first_pfn, zone.end_pfn)
         taken = np.cumsum([0, *(pfn in books.holder for pfn in frames)])
         closed = np.cumsum([0, *(pfn not in books.exists or pfn in books.reserved for pfn in frames)])
-        for at in range(len(frames) - size + 1 if size else 0):
+        for at in range(len(frames) - size + 1 if size > 0 else 0):
             if closed[at + size] == closed[at] and (not aligned or frames[at] % size == 0):
                 window = int(taken[at + size] - taken[at]), frames[at], size
                 best = min(best or window, window)
