@@ -63,18 +63,17 @@ def nearest_fit(manager: FrameManager, n_frames: int) -> NearestFit | None:
     runs = _Runs.of(manager)
     candidates: list[tuple[int, int, int]] = []     # of each zone the best: frames taken, first frame, size
     for zone, size in zip(manager.zones, _granted(manager, n_frames), strict=True):
-        starts = _windows(runs, zone.first_pfn, zone.end_pfn, size, size if manager.policy.aligned else 1) if size > 0 else _NONE
+        if size <= 0:
+            continue
+        starts = _windows(runs, zone.first_pfn, zone.end_pfn, size, size if manager.policy.aligned else 1)
         if len(starts):
-            taken = runs.count(RUN_USED, starts + size) - runs.count(RUN_USED, starts)
+            taken = runs.n_below(RUN_USED, starts + size) - runs.n_below(RUN_USED, starts)
             candidates.append((int(taken.min()), int(starts[taken.argmin()]), size))
     if not candidates:
         return None
     n_taken, first, size = min(candidates)
     n_obstacles, obstacles = _obstacles(manager, runs, first, first + size)
     return NearestFit(first, first + size, n_taken, n_obstacles, obstacles)
-
-
-_NONE = np.zeros(0, np.int64)
 
 
 class _Runs(NamedTuple):
@@ -92,7 +91,7 @@ class _Runs(NamedTuple):
     def ends(self) -> Array:
         return np.append(self.firsts[1:], self.end)
 
-    def count(self, kind: int, pfns: Array) -> Array:
+    def n_below(self, kind: int, pfns: Array) -> Array:
         """For each pfn, how many frames of a kind lie below it."""
         is_kind = self.kinds == kind
         before = np.append(0, np.cumsum((self.ends - self.firsts) * is_kind))
@@ -115,7 +114,7 @@ def _windows(runs: _Runs, first: int, end: int, size: int, step: int) -> Array:
     edges = np.concatenate([edges, edges - size])
     starts = np.unique(np.concatenate([edges // step * step, -(-edges // step) * step]))
     starts = starts[(starts >= first) & (starts + size <= end)]
-    closed = sum(runs.count(kind, starts + size) - runs.count(kind, starts) for kind in (RUN_HOLE, RUN_RESERVED))
+    closed = sum(runs.n_below(kind, starts + size) - runs.n_below(kind, starts) for kind in (RUN_HOLE, RUN_RESERVED))
     return starts[closed == 0]  # type: ignore[no-any-return]
 
 
