@@ -46,7 +46,7 @@ def in_the_way(nearest: NearestFit | None) -> str:
         return "; no frames of this memory could ever serve it"
     where = f"; nearest fit {nearest.first_pfn:#x} to {nearest.end_pfn:#x}"
     if not nearest.n_taken:
-        return f"{where}, all free, but in no one piece of the policy's"
+        return f"{where}, all of it free, but the policy did not find it in one piece"
     named = [f"{it.first_pfn:#x} to {it.end_pfn:#x} ({f'owner {it.owner}, event {it.event}' if it.event else 'in use from the start'})"
              for it in nearest.obstacles]
     if nearest.n_obstacles > len(named):

@@ -157,6 +157,8 @@ def test_a_plain_policy_without_one_is_shown_by_address() -> None:
     ("first-fit", "a:49", "it never gives so many at once here", None),
     ("first-fit", "a:48 a:1", "only 0 free", None),
     ("first-fit", "a:5 a:3 a:40 f:A f:C a:42", "45 free, but scattered: the longest free run has 40; nearest fit 6:42, 2 of it taken (B)", (6, 48)),
+    ("first-fit:coalesce=never", "a:24 a:24 f:A f:B a:30",
+     "48 free, but scattered: the longest free run has 48; 0:30 is free, but the policy did not find it in one piece", (0, 30)),
     ("first-fit", "a:49 f:A", "A was never placed, so there is nothing to free", None),
     ("buddy", "a:3 a:4 a:4 a:4 a:32 f:B f:C a:5",
      "8 free, 8 of them in one run, but not as an aligned block; nearest fit 32:8, 4 of it taken (A)", (32, 40)),

@@ -139,10 +139,13 @@ class Stepper:
         said = f"{failure.n_free} free, but scattered: the longest free run has {failure.largest_free_run}"
         if failure.reason == "alignment":
             said = f"{failure.n_free} free, {failure.largest_free_run} of them in one run, but not as an aligned block"
-        if nearest is None or not nearest.n_taken:
+        if nearest is None:
             return said
+        where = f"{nearest.first_pfn}:{nearest.end_pfn - nearest.first_pfn}"
+        if not nearest.n_taken:
+            return f"{said}; {where} is free, but the policy did not find it in one piece"
         holders = "".join(sorted(set(self.picture()[nearest.first_pfn:nearest.end_pfn]) - {FREE_SIGN, PAD_SIGN}))
-        return f"{said}; nearest fit {nearest.first_pfn}:{nearest.end_pfn - nearest.first_pfn}, {nearest.n_taken} of it taken ({', '.join(holders)})"
+        return f"{said}; nearest fit {where}, {nearest.n_taken} of it taken ({', '.join(holders)})"
 
     def _area(self) -> Any:
         return self.manager.area(0)
