@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from kernel_sim.compiled import Array, interpreted
+from kernel_sim.compiled import Array
 from kernel_sim.errors import NearestFit, Obstacle, OutOfFrames
 from kernel_sim.frames import HEAD, RUN_HOLE, RUN_RESERVED, RUN_USED, state_runs
 from kernel_sim.units import N_ORDERS
@@ -101,7 +101,7 @@ class _Runs(NamedTuple):
 
 def _granted(manager: FrameManager, n_frames: int) -> list[int]:
     """What the policy would take for such a request in each zone, or 0."""
-    return [int(interpreted(manager.policy.granted)(manager.area(zone), n_frames)) for zone in range(len(manager.zones))]
+    return [manager.granted_in(zone, n_frames) for zone in range(len(manager.zones))]
 
 
 def _windows(runs: _Runs, first: int, end: int, size: int, step: int) -> Array:

@@ -237,6 +237,10 @@ class FrameManager:
             raise BadInput(f"no zone {zone!r}; there are {', '.join(info)}")
         return info[zone]
 
+    def granted_in(self, zone: int, n_frames: int) -> int:
+        """What the policy would take for such a request in a zone, by number; 0 for more than it ever gives."""
+        return int(interpreted(self.policy.granted)(self.area(zone), n_frames))
+
     def area(self, zone: int) -> Any:
         """A zone as the policy sees it, for an audit."""
         record = self.zone_records[zone]
