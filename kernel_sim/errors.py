@@ -25,25 +25,64 @@ address: there the message names the address, ``pfn`` is the frame that holds it
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 
 class SimError(Exception):
     """Root of everything kernel_sim raises on purpose."""
 
 
+@dataclass(frozen=True)
+class Obstacle:
+    """An allocation that stands in the way: frames from `first_pfn` to before `end_pfn`, padding included.
+
+    `owner` has it, and `event` made it: 0 for one that was there from the start.
+    """
+
+    first_pfn: int
+    end_pfn: int
+    owner: int
+    event: int
+
+
+@dataclass(frozen=True)
+class NearestFit:
+    """The frames that could most nearly have served a request: of all such windows the one with the fewest frames taken, the lowest of equals.
+
+    From `first_pfn` to before `end_pfn`, of one zone, without a hole or a reserved frame; `n_taken` frames of it are allocated, to `n_obstacles`
+    allocations, of which `obstacles` names the lowest few.
+    """
+
+    first_pfn: int
+    end_pfn: int
+    n_taken: int
+    n_obstacles: int
+    obstacles: tuple[Obstacle, ...]
+
+
 class OutOfFrames(SimError):
     """A request that could not be served.
 
-    ``n_frames`` is what was asked for, ``n_free`` the frames free in all zones, ``largest_free_run`` the longest run of
-    them, ``reason`` one of ``"empty"`` (fewer free than asked for), ``"scattered"`` (enough, but not in one piece that the
-    policy can give) and ``"limit"`` (more than the policy ever gives at once).
+    ``n_frames`` is what was asked for, ``n_free`` the frames free in all zones, ``largest_free_run`` the longest run of them, and ``reason`` one of
+
+    ``"limit"``       more than the policy ever gives at once
+    ``"empty"``       fewer frames are free than were asked for
+    ``"scattered"``   enough are free, but not in one piece that the policy can give
+    ``"alignment"``   a free run is long enough, but the policy gives blocks at multiples of their size, and none of those is free
+
+    For the last two, ``extfrag_index`` is the kernel's fragmentation index for the request's order (thousandths), else None, and ``nearest_fit``
+    says what stands in the way; None when no frames of the memory could ever serve the request.
     """
 
-    def __init__(self, message: str, *, n_frames: int, n_free: int, largest_free_run: int, reason: str) -> None:
+    def __init__(self, message: str, *, n_frames: int, n_free: int, largest_free_run: int, reason: str, extfrag_index: int | None = None,
+                 nearest_fit: NearestFit | None = None) -> None:
         super().__init__(message)
         self.n_frames = n_frames
         self.n_free = n_free
         self.largest_free_run = largest_free_run
         self.reason = reason
+        self.extfrag_index = extfrag_index
+        self.nearest_fit = nearest_fit
 
 
 class BadFree(SimError):

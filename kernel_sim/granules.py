@@ -63,7 +63,7 @@ class GrowingManager(FrameManager):
 
     def granted(self, n_frames: int) -> int:
         """What the policy takes up for a request, in frames; 0 for more than it ever gives at once."""
-        return self._granted(0, n_frames)
+        return self.granted_in(0, n_frames)
 
     def free(self, pfn: int, n_frames: int | None = None) -> None:
         if pfn >= self.end:

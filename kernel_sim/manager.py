@@ -22,14 +22,13 @@ from kernel_sim.errors import (
     DoubleFree,
     InteriorFree,
     NotAllocated,
-    OutOfFrames,
     OutOfRange,
     Reserved,
     SimError,
 )
 from kernel_sim.frames import CHUNK_SHIFT, FRAME, HEAD, HOLE, RESERVED, RUN_FREE, STATE_NAMES, Table, lazy_zeros, mark, state_runs
 from kernel_sim.ledger import open_state
-from kernel_sim.units import N_ORDERS, Pfn
+from kernel_sim.units import Pfn
 from kernel_sim.zones import Range, Zone, check_ranges, count, intersect, join, plain_zone, subtract
 
 
@@ -79,9 +78,10 @@ class FrameManager:
         if len({zone.name for zone in self.zones}) < len(self.zones):
             raise BadInput(f"zones: each has a name of its own, not {', '.join(zone.name for zone in self.zones)}")
         self.policy = load_policy(policy)
+        self.in_use: tuple[Range, ...] = tuple((int(first), int(end)) for first, end in in_use)
         self.n_table_frames = self.zones[-1].end_pfn
         self._lay_out()
-        self._mark(in_use)
+        self._mark(self.in_use)
 
     # -- frames -----------------------------------------------------------------------------------------------------------------------
 
@@ -174,7 +174,9 @@ class FrameManager:
         if status == events.BROKEN:
             return self._broken()
         if status == events.OUT_OF_FRAMES:
-            return self._failed(n_frames or 0)
+            from kernel_sim.explain import failure
+
+            return failure(self, n_frames or 0)
         return self._refused(int(self._ring[self._counters[ledger.CLOCK] % events.RING_EVENTS]["pfn"]) if pfn is None else pfn, n_frames, status)
 
     @cached_property
@@ -199,10 +201,9 @@ class FrameManager:
 
     def _mark(self, in_use: Sequence[Range]) -> None:
         """Set holes, reserved frames and those in use aside, and tell the policy of the rest."""
-        in_use = [(int(first), int(end)) for first, end in in_use]
         check_ranges(in_use, "frames in use")
         exist = [part for zone in self.zones for part in zone.ranges]
-        if intersect(join(exist), in_use) != in_use:
+        if intersect(join(exist), in_use) != list(in_use):
             raise BadInput("frames in use: a range lies outside the memory")
         if any(intersect(zone.reserved, in_use) for zone in self.zones):
             raise BadInput("frames in use: a range has reserved frames in it")
@@ -236,22 +237,8 @@ class FrameManager:
             raise BadInput(f"no zone {zone!r}; there are {', '.join(info)}")
         return info[zone]
 
-    def _failed(self, n_frames: int) -> OutOfFrames:
-        """The exception for a request that was not served, with the reason."""
-        n_free = int(self.zone_records["n_free"].sum())
-        largest = self.largest_free_run()
-        facts: dict[str, Any] = {"n_frames": n_frames, "n_free": n_free, "largest_free_run": largest}
-        asked = f"OutOfFrames: {n_frames} frame{'s' if n_frames != 1 else ''} asked for"
-        if all(not self._granted(zone, n_frames) for zone in range(len(self.zones))):
-            return OutOfFrames(f"{asked}; {self.policy.name} never gives so many at once here", **facts, reason="limit")
-        if n_free < n_frames:
-            return OutOfFrames(f"{asked}, {n_free} free", **facts, reason="empty")
-        order = min((n_frames - 1).bit_length(), N_ORDERS - 1)
-        return OutOfFrames(f"{asked}, {n_free} free but scattered: the largest free run has {largest}, and the fragmentation index for order "
-                           f"{order} is {self.extfrag_index(order)}", **facts, reason="scattered")
-
-    def _granted(self, zone: int, n_frames: int) -> int:
-        """What the policy would take for such a request in a zone, or 0."""
+    def granted_in(self, zone: int, n_frames: int) -> int:
+        """What the policy would take for such a request in a zone, by number; 0 for more than it ever gives."""
         return int(interpreted(self.policy.granted)(self.area(zone), n_frames))
 
     def area(self, zone: int) -> Any:

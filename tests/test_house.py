@@ -20,7 +20,7 @@ FLOORS = (
     ("errors", "units", "compiled"),
     ("events", "frames", "zones", "fragmentation"),
     ("allocators",),
-    ("ledger", "audit", "manager", "granules", "segments", "operations", "arena", "heap", "heap_audit", "heap_stats", "slab",
+    ("ledger", "audit", "explain", "manager", "granules", "segments", "operations", "arena", "heap", "heap_audit", "heap_stats", "slab",
      "slab_layout"),
     ("machine", "study"),
     ("tools", "firmware", "bench", "data"),

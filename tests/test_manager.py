@@ -180,7 +180,7 @@ def test_scattered(spec: str) -> None:
     failure = caught.value
     assert (failure.reason, failure.n_frames, failure.n_free, failure.largest_free_run) == ("scattered", 2, 32, 1)
     assert str(failure) == ("OutOfFrames: 2 frames asked for, 32 free but scattered: the largest free run has 1, and the fragmentation index "
-                            "for order 1 is 469")
+                            "for order 1 is 469; nearest fit 0x0 to 0x2, 1 frame of it taken: 0x1 to 0x2 (owner 0, event 2)")
     assert (manager.extfrag_index(1), manager.unusable_index(1)) == (469, 1000)
 
 
@@ -190,8 +190,12 @@ def test_scattered_for_a_buddy_alone() -> None:
     fill(manager)
     manager.free(1)
     manager.free(2)
-    with pytest.raises(OutOfFrames, match="2 free but scattered: the largest free run has 2, and the fragmentation index for order 1 is 0$"):
+    with pytest.raises(OutOfFrames) as caught:
         manager.alloc(2)
+    assert (caught.value.reason, caught.value.largest_free_run) == ("alignment", 2)
+    assert str(caught.value) == (
+        "OutOfFrames: 2 frames asked for, 2 free, 2 of them in one run, but no block of 2 that begins at a multiple of 2, and the fragmentation "
+        "index for order 1 is 0; nearest fit 0x0 to 0x2, 1 frame of it taken: 0x0 to 0x1 (owner 0, event 1)")
 
 
 @pytest.mark.parametrize("spec, n_frames", [("buddy", 1025), ("buddy:order=address", 1 << 40), ("page-stack", 2), *((fit, 4097) for fit in FITS),

@@ -195,6 +195,9 @@ def summary(report: dict[str, Any]) -> Iterator[str]:
         yield f"  {asked['allocs']:,} allocations and {asked['frees']:,} frees: {report['served']:,} served, {report['failed']:,} failed"
         yield (f"  of the frees {asked['frees_of_preexisting']:,} of memory in use before, {asked['frees_partial']:,} of parts, "
                f"{asked['frees_unknown']:,} of frames unknown")
+    if report.get("first_failure"):
+        first = report["first_failure"]
+        yield f"  the first failure, event {first['event']:,}: {first['message'].removeprefix('OutOfFrames: ')}"
     if "guest" in report:
         guest = report["guest"]
         yield f"  frames: {guest['frames_written']:,} written by the guest, {guest['frames_verified']:,} verified, {guest['corrupted']:,} corrupted"

@@ -89,9 +89,11 @@ def _print_instruction(text: str) -> None:
 
 def _report(manager: Any, plan: SlotPlan | None, done: Run, samples: Samples | None) -> dict[str, Any]:
     """The numbers of `replay --json`, and the guest's."""
-    from kernel_sim.study.report import memory_report, operations_report
+    from kernel_sim.study.report import first_failure_report, memory_report, operations_report
 
-    played = operations_report(plan.counts, done.performed) if plan and done.performed else {}
+    played = {}
+    if plan and done.performed:
+        played = operations_report(plan.counts, done.performed) | first_failure_report(manager, plan.operations, done.performed)
     guest = {
         "frames_written": done.frames_written, "frames_verified": done.frames_verified, "corrupted": done.corrupted,
         "console": done.console, "exit_status": done.exit_status, "stopped": done.stopped, "fault": str(done.fault) if done.fault else None,

@@ -64,6 +64,16 @@ class Whole(Sequence[str]):
         return f"{self.lowest}..{self.highest}"
 
 
+class Place(NamedTuple):
+    """Where a policy looks for free frames: a list of blocks, (pfn, n_frames) each, with its name, or one block alone, with none.
+
+    EXAMINED counts them, so a drawing can say which were looked at.
+    """
+
+    name: str
+    blocks: tuple[tuple[int, int], ...]
+
+
 @dataclass(frozen=True)
 class Policy:
     """A policy as the manager uses it. The first five functions are compiled and work on an area."""
@@ -78,6 +88,8 @@ class Policy:
     blocks: Callable[[Any], Iterator[tuple[int, int]]]  # (area) -> what it has to give, as (pfn, n_frames), in no order
     check: Callable[[Any], None]                        # (area) -> BrokenInvariant where its own structure is not as it should be
     plain: Callable[[Any], Any] | None = None           # (zone) -> a policy in plain Python; then the functions above are not used
+    aligned: bool = False                               # whether what it grants begins at a multiple of its size, a power of two
+    search_order: Callable[[Any, int], Iterable[Place]] | None = None   # (area, n_frames) -> where it looks for so many, in that order
     uncompiled: bool = False                            # run in the interpreter what could be compiled: no wait for the compiler, and slower
     take: Callable[..., Any] | None = None              # optional: (area, pfn, n_frames) -> whether it gave up these, an end of a hole
 

@@ -31,8 +31,8 @@ from typing import Any
 
 from kernel_sim.allocators import address_area, fifo_area, free_area
 from kernel_sim.allocators.base import EXAMINED, MERGES, SPLITS, Policy, Request, Whole
-from kernel_sim.allocators.free_area import add_uncut, behind, clear, front, is_free, push, remove
-from kernel_sim.compiled import Array, bind, bit_length, compiled, int64, trailing_zeros
+from kernel_sim.allocators.free_area import add_uncut, behind, clear, front, is_free, places_by_order, push, remove
+from kernel_sim.compiled import Array, bind, bit_length, compiled, int64, plain, trailing_zeros
 from kernel_sim.errors import BrokenInvariant
 from kernel_sim.frames import NIL, NO_FRAMES
 from kernel_sim.units import MAX_ORDER
@@ -195,7 +195,8 @@ def build(name: str, order: str = "lifo", max_order: str = str(MAX_ORDER), merge
         take, give_back = made(alloc_or_merge, alloc=take, merge_all=made(merge_all, **own)), made(free_unmerged, **own)
     return Policy(name, open_area=lists.open_area, setup=made(setup, **own, list_downwards=downwards), alloc=take,
                   free=made(free, **own, free_block=give_back), granted=made(granted), n_words=lists.n_words,
-                  blocks=lambda area: blocks(lists, area, top), check=lambda area: check(lists, area, top, merge == "lazy"))
+                  blocks=lambda area: blocks(lists, area, top), check=lambda area: check(lists, area, top, merge == "lazy"), aligned=True,
+                  search_order=lambda area, n_frames: places_by_order(blocks(lists, area, top), int(plain(order_of)(n_frames)), top))
 
 
 def blocks(lists: Any, area: Any, top: int) -> Iterator[tuple[int, int]]:

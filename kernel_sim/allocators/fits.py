@@ -13,9 +13,10 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from kernel_sim.allocators import hole_index, hole_order, hole_tags, holes
-from kernel_sim.allocators.base import Policy
-from kernel_sim.compiled import bind, compiled
+from kernel_sim.allocators.base import Place, Policy
+from kernel_sim.compiled import bind, compiled, interpreted
 from kernel_sim.errors import BadPolicy
+from kernel_sim.frames import NIL
 
 FIT_PARAMETERS = {"order": hole_order.ORDERS, "coalesce": ("immediate", "deferred", "never"),
                   "carve": ("low", "high"), "search": ("linear", "indexed")}
@@ -41,6 +42,7 @@ class Holes(NamedTuple):
     n_words: Callable[[int, int, int], int]
     blocks: Callable[[Any], Iterator[tuple[int, int]]]
     check: Callable[[Any], object]
+    search_order: Callable[[Any, int], list[Place]] | None
 
 
 def fit(name: str, decision: Decision, order: str, coalesce: str, carve: str, search: str) -> Policy:
@@ -68,7 +70,8 @@ def fit(name: str, decision: Decision, order: str, coalesce: str, carve: str, se
     return Policy(name, open_area=hole_tags.open_area, setup=found.setup,
                   alloc=made(holes.alloc, choose=choose, carve=carve_off),
                   free=made(holes.free if coalesce == "immediate" else holes.free_uncoalesced),
-                  granted=holes.granted, n_words=found.n_words, blocks=found.blocks, check=check, take=made(holes.take, give=give))
+                  granted=holes.granted, n_words=found.n_words, blocks=found.blocks, check=check, take=made(holes.take, give=give),
+                  search_order=found.search_order)
 
 
 def on_list(name: str, decision: Decision, order: str) -> Holes:
@@ -87,9 +90,16 @@ def on_list(name: str, decision: Decision, order: str) -> Holes:
     def check(area: Any) -> None:
         hole_order.check_order(order, list(hole_order.listed(area)))
 
+    def search_order(area: Any, n_frames: int) -> list[Place]:
+        """The list, hole by hole; a fit that roves begins at its rover."""
+        found = [Place("", (hole,)) for hole in hole_order.listed(area)]
+        start = int(interpreted(rover)(area)) if decision.roves else NIL
+        at = next((at for at, place in enumerate(found) if place.blocks[0][0] == start), 0)
+        return found[at:] + found[:at]
+
     return Holes(verbs, compiled(bind(decision.choose, name, rover=rover)) if decision.roves else decision.choose,
                  compiled(bind(hole_order.setup_by_size, name, enter=enter)) if by_size else hole_order.setup,
-                 lambda first, end, n_runs: hole_tags.N_WORDS, hole_order.listed, check)
+                 lambda first, end, n_runs: hole_tags.N_WORDS, hole_order.listed, check, search_order)
 
 
 def in_tree(name: str, decision: Decision, coalesce: str) -> Holes:
@@ -103,7 +113,7 @@ def in_tree(name: str, decision: Decision, coalesce: str) -> Holes:
              "behind": hole_order.behind, "settled": hole_index.settled, "settle": hole_index.settle}
     setup = compiled(bind(hole_index.setup, name, enter=verbs["enter"]))
     return Holes(verbs, decision.choose_indexed, setup, hole_index.n_words, hole_index.indexed,
-                 hole_index.check_settled if coalesce == "deferred" else list_all)
+                 hole_index.check_settled if coalesce == "deferred" else list_all, None)
 
 
 def list_all(area: Any) -> None:

@@ -12,9 +12,10 @@ Other buddy systems use the same lists with sizes of their own: `size_of`, and a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
+from kernel_sim.allocators.base import Place
 from kernel_sim.compiled import Array, compiled, int64
 from kernel_sim.errors import BrokenInvariant
 from kernel_sim.frames import NIL, frame, words_at
@@ -140,3 +141,12 @@ def uncut_ranges(area: FreeArea) -> Iterator[tuple[int, int]]:
     """The ranges, (first, end), of those that are uncut."""
     for at in range(int(area.uncut[0]), int(area.uncut[1])):
         yield int(area.uncut[2 + 2 * at]), int(area.uncut[3 + 2 * at])
+
+
+def places_by_order(blocks: Iterable[tuple[int, int]], lowest: int, top: int) -> list[Place]:
+    """The lists of a buddy, from an order upwards, each with the blocks (pfn, n_frames) of its order as they stand in it, uncut ones cut."""
+    of_order: dict[int, list[tuple[int, int]]] = {order: [] for order in range(top + 1)}
+    for pfn, n_frames in blocks:
+        order = min(n_frames.bit_length() - 1, top)
+        of_order[order] += ((first, 1 << order) for first in range(pfn, pfn + n_frames, 1 << order))
+    return [Place(f"order {order}", tuple(of_order[order])) for order in range(lowest, top + 1)]

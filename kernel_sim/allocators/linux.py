@@ -243,4 +243,4 @@ def build(name: str, cpus: str = "1") -> Policy:
             check_cpu(area, cpu)
 
     return Policy(name, open_area=open_here, setup=made(setup, set_sizes=made(set_sizes)), alloc=made(alloc, **far), free=made(free, **far),
-                  granted=granted, n_words=n_words, blocks=blocks, check=check)
+                  granted=granted, n_words=n_words, blocks=blocks, check=check, aligned=True)

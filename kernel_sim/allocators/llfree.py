@@ -242,7 +242,7 @@ def build(name: str, cpus: str = "1", children: str = "32") -> Policy:
         check_trees(area, int(children))
 
     return Policy(name, open_area=open_here, setup=made(setup, **own), alloc=made(alloc, **own, far_alloc=far), free=made(free, **own),
-                  granted=granted, n_words=n_words, blocks=free_ranges, check=check)
+                  granted=granted, n_words=n_words, blocks=free_ranges, check=check, aligned=True)
 
 
 def check_trees(area: LLFreeArea, n_children: int) -> None:

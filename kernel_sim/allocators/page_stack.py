@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from kernel_sim.allocators.base import EXAMINED, Policy, Request
+from kernel_sim.allocators.base import EXAMINED, Place, Policy, Request
 from kernel_sim.allocators.free_area import (
     FreeArea,
     add_uncut,
@@ -77,4 +77,5 @@ def build(name: str) -> Policy:
         for _ in blocks(area):      # walks every link, and says where one is torn
             pass
 
-    return Policy(name, open_area=open_area, setup=setup, alloc=alloc, free=free, granted=granted, n_words=n_words, blocks=blocks, check=check)
+    return Policy(name, open_area=open_area, setup=setup, alloc=alloc, free=free, granted=granted, n_words=n_words, blocks=blocks, check=check,
+                  search_order=lambda area, n_frames: [Place("stack", tuple((frame, 1) for pfn, n in blocks(area) for frame in range(pfn, pfn + n)))])

@@ -8,6 +8,7 @@ A plain policy is a class, one instance a zone, with no base class and no import
         def free(self, pfn, n_frames): ...
         def granted(self, n_frames): ...            # optional: for one that rounds up; 0 for more than it ever gives
         def check(self): ...                        # optional: raise, or assert, where its own structure is wrong
+        def search_order(self): ...                 # optional: (pfn, n_frames) of its free blocks, in the order it searches; for `kernel-sim step`
         steps = 0                                   # optional: its effort, for comparisons
 
 It is served through the interpreter: slower, with the same checks.
@@ -23,7 +24,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from kernel_sim.allocators.base import EXAMINED, Policy, Request, built_in
+from kernel_sim.allocators.base import EXAMINED, Place, Policy, Request, built_in
 from kernel_sim.compiled import Array, int64
 from kernel_sim.errors import BadPolicy, SimError
 from kernel_sim.frames import NO_FRAMES
@@ -96,6 +97,13 @@ class PlainArea:
         if hasattr(self.instance, "check"):
             self.call("check")
 
+    def search_order(self, n_frames: int) -> list[Place]:
+        """Its free blocks, in its own order."""
+        try:
+            return [Place("", ((self.number(pfn, "search_order"), self.number(n, "search_order")),)) for pfn, n in self.call("search_order")]
+        except (TypeError, ValueError):
+            raise BadPolicy(f"policy {self.name}: search_order returned something else than (pfn, n_frames) pairs") from None
+
     def number(self, value: Any, method: str) -> int:
         try:
             return operator.index(value)
@@ -120,7 +128,7 @@ def plain_policy(name: str, made_of: Callable[[Any], Any]) -> Policy:
 
     return Policy(name, open_area=open_area, setup=PlainArea.setup, alloc=alloc, free=PlainArea.free,
                   granted=lambda area, n_frames: area.granted(int(n_frames)), n_words=lambda first, end, n_runs: 0, blocks=blocks,
-                  check=PlainArea.check, plain=made_of)
+                  check=PlainArea.check, plain=made_of, search_order=PlainArea.search_order if hasattr(made_of, "search_order") else None)
 
 
 def load_policy(spec: str | type | Policy, *, uncompiled: bool = False) -> Policy:

@@ -10,7 +10,7 @@ from kernel_sim.allocators.base import Policy
 from kernel_sim.manager import FrameManager
 from kernel_sim.operations import Performed, perform
 from kernel_sim.study import slots
-from kernel_sim.study.report import memory_report, operations_report
+from kernel_sim.study.report import first_failure_report, memory_report, operations_report
 from kernel_sim.study.setting import settle
 from kernel_sim.zones import Range
 
@@ -37,7 +37,8 @@ class Replay:
     def report(self) -> dict[str, Any]:
         """The numbers of `kernel-sim replay --json`."""
         samples = {"samples": self.samples.as_json()} if self.samples is not None else {}
-        return {**memory_report(self.manager), **operations_report(self.plan.counts, self.performed), **samples}
+        return {**memory_report(self.manager), **operations_report(self.plan.counts, self.performed),
+                **first_failure_report(self.manager, self.plan.operations, self.performed), **samples}
 
 
 def replay(trace: Trace, policy: str | type | Policy = "buddy", *, n_frames: int | None = None, memory_map: Sequence[Range] | None = None,

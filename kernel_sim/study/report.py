@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from kernel_sim.compiled import Array
+from kernel_sim.errors import OutOfFrames
 from kernel_sim.fragmentation import extfrag_index, unusable_index
 from kernel_sim.manager import FrameManager
-from kernel_sim.operations import Performed
+from kernel_sim.operations import ALLOC, Performed, perform
 from kernel_sim.units import FRAME_BYTES, N_ORDERS
 
 if TYPE_CHECKING:
@@ -48,3 +53,38 @@ def operations_report(counts: dict[str, int], performed: Performed) -> dict[str,
         "failed": performed.failed,
         "placements_sha256": performed.placements_sha256,
     }
+
+
+def first_failure_report(manager: FrameManager, operations: Array, performed: Performed) -> dict[str, Any]:
+    """``first_failure``: the first request that was not served, and why not; None when all were."""
+    found = first_failure(manager, operations, performed)
+    if found is None:
+        return {"first_failure": None}
+    event, why = found
+    return {"first_failure": {
+        "event": event, "n_frames": why.n_frames, "owner": int(operations[event - 1]["owner"]), "reason": why.reason, "n_free": why.n_free,
+        "largest_free_run": why.largest_free_run, "extfrag_index": why.extfrag_index,
+        "nearest_fit": asdict(why.nearest_fit) if why.nearest_fit else None, "message": str(why),
+    }}
+
+
+def first_failure(manager: FrameManager, operations: Array, performed: Performed) -> tuple[int, OutOfFrames] | None:
+    """The event, counted from 1, and the exception of the first allocation that was not served.
+
+    What stood in its way then is long gone at the end, so the operations before it are carried out once more, on a memory like the manager's. None
+    when nothing failed, when that was interrupted, or for a policy that is not deterministic and serves the request this time.
+    """
+    failed = np.flatnonzero(performed.placements < 0)
+    if not len(failed):
+        return None
+    slot = int(failed[0])
+    at = int(np.flatnonzero(operations["kind"] == ALLOC)[slot])
+    again = FrameManager(manager.zones, manager.policy, manager.in_use)
+    if perform(again, operations[:at], slot).n_performed < at:
+        return None
+    n_frames, owner, cpu, mobility = (int(operations[at][name]) for name in ("n_frames", "owner", "cpu", "mobility"))
+    try:
+        again.alloc(n_frames, owner, cpu, mobility)
+    except OutOfFrames as why:
+        return at + 1, why
+    return None

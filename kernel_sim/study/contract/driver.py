@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from kernel_sim.allocators.base import Policy
-from kernel_sim.compiled import interpreted
 from kernel_sim.errors import BadFree, OutOfFrames
 from kernel_sim.events import ALLOC, FREE, OK
 from kernel_sim.manager import FrameManager, Stats
@@ -13,6 +12,7 @@ from kernel_sim.study.contract.books import Books, Refusal
 from kernel_sim.study.contract.laws import held_to, require
 from kernel_sim.study.contract.memories import Memory, Operation, size_of
 from kernel_sim.study.contract.modelled import ModelledMemory
+from kernel_sim.study.contract.refusals import why_not
 
 OWNERS = 5
 
@@ -86,8 +86,7 @@ class Driver:
 
     def declared(self, pfn: int, n_frames: int) -> int:
         """What the policy says that it takes for such a request, in the zone of a frame."""
-        zone = self.books.zone_of(pfn)
-        return int(interpreted(self.manager.policy.granted)(self.manager.area(zone), n_frames))
+        return self.manager.granted_in(self.books.zone_of(pfn), n_frames)
 
     def check_rule(self, predicted: tuple[int, int] | None, pfn: int, granted: int, n_frames: int) -> None:
         """Where there is a rule, it was kept."""
@@ -103,8 +102,10 @@ class Driver:
         require(n_frames > 1 or n_free == 0, law, f"a frame is refused while {n_free} are free")
         require((failure.n_frames, failure.n_free) == (n_frames, n_free), law, f"{failure.n_free} free, it says; there are {n_free}")
         require(failure.largest_free_run == max((end - first for first, end in runs), default=0), law, "the longest free run is not the one it names")
-        reason = "limit" if not declared(self.manager, n_frames) else "empty" if n_free < n_frames else "scattered"
-        require(failure.reason == reason, law, f"the reason is {reason}, not {failure.reason}")
+        sizes = [self.manager.granted_in(zone, n_frames) for zone in range(len(self.books.zones))]
+        expected = why_not(self.books, sizes, n_frames, self.manager.policy.aligned)
+        require(failure.reason == expected.reason, law, f"the reason is {expected.reason}, not {failure.reason}")
+        require(failure.nearest_fit == expected.nearest_fit, law, f"the nearest fit is {expected.nearest_fit}, not {failure.nearest_fit}")
         event = self.manager.events()[-1]
         told = (event["kind"], event["pfn"], event["n_frames"], event["granted"])
         require(told == (ALLOC, -1, n_frames, 0), "figures", f"the event of the failure tells {told}")
@@ -176,5 +177,4 @@ def refused(wrong_free: Callable[[], None]) -> Refusal | None:
 
 def declared(manager: FrameManager, n_frames: int) -> int:
     """How many frames the policy says such a request takes up in some zone; 0 if it never gives so many."""
-    granted = interpreted(manager.policy.granted)
-    return max(int(granted(manager.area(zone), n_frames)) for zone in range(len(manager.zones)))
+    return max(manager.granted_in(zone, n_frames) for zone in range(len(manager.zones)))

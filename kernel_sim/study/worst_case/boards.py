@@ -109,7 +109,7 @@ class ManagerBoard:
         return found
 
     def granted(self, n_frames: int) -> int:
-        return self._manager._granted(0, n_frames)
+        return self._manager.granted_in(0, n_frames)
 
     def alloc(self, n_frames: int) -> int | None:
         try:
