@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -48,7 +49,7 @@ def test_what_the_double_free_says(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(("command", "printed"), list(console_examples()), ids=lambda value: value if isinstance(value, str) else "")
 @pytest.mark.usefixtures("policy_file")
 def test_console_examples_print_what_is_said(command: str, printed: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    program, *arguments = command.split()
+    program, *arguments = shlex.split(command)
     assert program == "kernel-sim"
     assert main(arguments) == 0
     pattern = "\n".join(r"(?:.*\n)*.*" if line == "…" else re.escape(line) for line in printed)
