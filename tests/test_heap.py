@@ -6,7 +6,7 @@ import random
 from dataclasses import dataclass, field
 
 import pytest
-from contract.specs import DEFAULTS, PLAIN
+from contract.specs import PLAIN, SPECS, short
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -152,7 +152,7 @@ def test_places_as_the_model_does(requests: list[tuple[str, int, int]]) -> None:
     assert ours.stats().granted_bytes == 16 * used and ours.stats().free_bytes == 16 * (len(model.cells) - used)
 
 
-@pytest.mark.parametrize("spec", [*DEFAULTS, PLAIN], ids=lambda spec: "plain" if spec == PLAIN else spec)
+@pytest.mark.parametrize("spec", SPECS, ids=short)
 def test_every_policy_keeps_a_heap(spec: str) -> None:
     """Payloads are aligned, and disjoint by the audit; what the policy cannot give is HeapFull; at the end all granules are free."""
     ours, rng, live, refused = heap(spec, 256, trim=20_000), random.Random(5), list[int](), list[str]()

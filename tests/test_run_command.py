@@ -11,14 +11,13 @@ from typing import Any
 
 import pytest
 from conftest import hear_interrupts
+from contract.specs import CHOSEN, compiled
 from kernel_sim.tools.cli import main
 
-from kernel_sim.allocators.base import policy_module, policy_names
+from kernel_sim.allocators.base import policy_names
 
 DATA = Path(__file__).parent / "data" / "kernel"
 MIXED = DATA / "mixed_256M_k612"
-POLICIES = [*policy_names(), *(f"{name}:{key}={value}" for name in policy_names() for key, values in policy_module(name).PARAMETERS.items()
-                               for value in values[1:])]
 WINDOW = ("--from-marker", "SNAP_B_start", "--to-marker", "SNAP_A_end")
 
 
@@ -35,7 +34,7 @@ def report_of(capsys: pytest.CaptureFixture[str], *arguments: str, status: int =
     return report
 
 
-@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("policy", compiled(CHOSEN))
 def test_guest_and_host_place_alike(policy: str, capsys: pytest.CaptureFixture[str]) -> None:
     host = report_of(capsys, "replay", "frag", "--policy", policy)
     guest = report_of(capsys, "run", "--trace", "frag", "--policy", policy)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
-from contract.specs import DEFAULTS, PLAIN
+from contract.specs import SPECS, short
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -122,7 +122,7 @@ def test_objects_never_overlap_and_are_constructed_once(steps: list[tuple[str, i
     assert not any(state.values()) and slabs.frames.stats().n_used == 0
 
 
-@pytest.mark.parametrize("policy", [*DEFAULTS, PLAIN], ids=lambda spec: "plain" if spec == PLAIN else spec)
+@pytest.mark.parametrize("policy", SPECS, ids=short)
 def test_stands_on_any_policy(policy: str) -> None:
     slabs = allocator(64, policy)
     objects = [slabs.kmalloc(100) for _ in range(100)]

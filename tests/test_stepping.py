@@ -8,7 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from contract.specs import PLAIN, SPECS, short
+from contract.specs import DEFAULTS, PLAIN, short
 from kernel_sim.tools.cli import main
 
 from kernel_sim import BadInput, BadPolicy
@@ -40,7 +40,7 @@ def tiles(change: Change) -> bool:
 # -- every policy ---------------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("spec", SPECS, ids=short)
+@pytest.mark.parametrize("spec", [*DEFAULTS, PLAIN], ids=short)
 def test_every_policy_is_drawn_as_it_is(spec: str) -> None:
     """What is placed has its letter and the rest keeps its own, the free blocks cover the free frames, and parts make wholes."""
     picture = "." * N_FRAMES

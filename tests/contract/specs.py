@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -45,17 +46,25 @@ ONE_CHANGE = [spec for spec in EVERY if spec.count("=") <= 1]
 """Each policy, and each of its parameters changed alone."""
 
 
-def is_compiled_always(spec: str) -> bool:
-    """The four fits share the text behind their choices, and a compiled policy is seconds of compiling: bare and indexed stand for the others."""
+ALWAYS = ("buddy", "first-fit", "page-stack", "tlsf")
+"""The policies that every run of the tests compiles, for a compiled policy is seconds of compiling. In the interpreter every run plays them all."""
+
+
+def compiled(specs: list[str]) -> list[Any]:
+    """Cases for `parametrize`: the policies, all but ALWAYS and the plain one with ``-m slow`` only."""
+    return [spec if spec in (*ALWAYS, PLAIN) else pytest.param(spec, marks=pytest.mark.slow) for spec in specs]
+
+
+def stands_for_others(spec: str) -> bool:
+    """The four fits share the text behind their choices: bare and indexed stand for the others."""
     name, _, choice = spec.partition(":")
     return not choice or choice == "search=indexed" or policy_module(name).PARAMETERS is not FIT_PARAMETERS
 
 
-BUILT_IN = [spec for spec in ONE_CHANGE if is_compiled_always(spec)]
-"""Those of them that every run of the tests compiles."""
-SPECS = [*BUILT_IN, PLAIN]
-SLOW = [pytest.param(spec, marks=pytest.mark.slow) for spec in ONE_CHANGE if spec not in BUILT_IN]
-"""Those that are compiled with ``-m slow`` only. In the interpreter every run of the tests plays them, too."""
+CHOSEN = [spec for spec in ONE_CHANGE if stands_for_others(spec)]
+"""Those that are compiled at all."""
+BUILT_IN = compiled(DEFAULTS)
+SPECS = compiled([*DEFAULTS, PLAIN])
 
 
 def short(spec: str) -> str:

@@ -6,26 +6,40 @@ Hypothesis makes memories and operations; sets of frames (`kernel_sim.study.cont
 from __future__ import annotations
 
 import pytest
-from contract.specs import SLOW, SPECS, short
-from hypothesis import given
+from contract.specs import CHOSEN, ONE_CHANGE, PLAIN, compiled, short
+from hypothesis import given, settings
 
+from kernel_sim import load_policy
 from kernel_sim.study.contract import games
 from kernel_sim.study.contract.driver import Driver
 from kernel_sim.study.contract.memories import MEMORIES, SEQUENCES, Memory, Operation
 
-pytestmark = pytest.mark.parametrize("spec", [*SPECS, *SLOW], ids=short)
+COMPILED = pytest.mark.parametrize("spec", compiled([*CHOSEN, PLAIN]), ids=short)
+FEW = settings(max_examples=max(2, settings.default.max_examples // 4))
 
 
+@pytest.mark.parametrize("spec", ONE_CHANGE)
+@FEW
+@given(memory=MEMORIES, operations=SEQUENCES)
+def test_every_policy_in_the_interpreter(spec: str, memory: Memory, operations: list[Operation]) -> None:
+    policy = load_policy(spec, uncompiled=True)
+    games.books(Driver(policy, memory), operations)
+    games.nothing_lost(Driver(policy, memory), operations)
+
+
+@COMPILED
 @given(memory=MEMORIES, operations=SEQUENCES)
 def test_books(spec: str, memory: Memory, operations: list[Operation]) -> None:
     games.books(Driver(spec, memory), operations)
 
 
+@COMPILED
 @given(memory=MEMORIES, operations=SEQUENCES)
 def test_nothing_is_lost(spec: str, memory: Memory, operations: list[Operation]) -> None:
     games.nothing_lost(Driver(spec, memory), operations)
 
 
+@COMPILED
 @given(memory=MEMORIES, operations=SEQUENCES)
 def test_the_same_twice(spec: str, memory: Memory, operations: list[Operation]) -> None:
     games.same_twice(spec, memory, operations)
