@@ -18,12 +18,11 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", README.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
 
 
-def console_examples() -> Iterator[tuple[str, list[str]]]:
+def examples(block: str) -> Iterator[tuple[str, list[str]]]:
     """(command, the lines it is said to print); a line of "…" stands for any number of lines."""
-    for block in blocks("console"):
-        for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
-            command, *printed = part.rstrip("\n").split("\n")
-            yield command, printed
+    for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
+        command, *printed = part.rstrip("\n").split("\n")
+        yield command, printed
 
 
 @pytest.fixture
@@ -46,14 +45,16 @@ def test_what_the_double_free_says(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out.strip() in source
 
 
-@pytest.mark.parametrize(("command", "printed"), list(console_examples()), ids=lambda value: value if isinstance(value, str) else "")
+@pytest.mark.parametrize("block", blocks("console"), ids=lambda block: block.split("\n")[0])
 @pytest.mark.usefixtures("policy_file")
-def test_console_examples_print_what_is_said(command: str, printed: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    program, *arguments = shlex.split(command)
-    assert program == "kernel-sim"
-    assert main(arguments) == 0
-    pattern = "\n".join(r"(?:.*\n)*.*" if line == "…" else re.escape(line) for line in printed)
-    assert re.fullmatch(pattern + r"\n*", capsys.readouterr().out)
+def test_console_examples_print_what_is_said(block: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The commands of a block, one after the other in the same folder."""
+    for command, printed in examples(block):
+        program, *arguments = shlex.split(command)
+        assert program == "kernel-sim"
+        assert main(arguments) == 0
+        pattern = "\n".join(r"(?:.*\n)*.*" if line == "…" else re.escape(line) for line in printed)
+        assert re.fullmatch(pattern + r"\n*", capsys.readouterr().out), command
 
 
 def test_its_guest_compiles_and_runs(tmp_path: Path) -> None:

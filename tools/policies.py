@@ -61,4 +61,4 @@ def _describe(name: str) -> dict[str, Any]:
     module = policy_module(name)
     parameters = {key: list(choices) for key, choices in module.PARAMETERS.items()}
     told = {key.lower(): text for key, text in theory(name).items() if key != "Name"}
-    return {"name": name, "about": (module.__doc__ or "").splitlines()[0], "parameters": parameters, **told}
+    return {**told, "name": name, "about": (module.__doc__ or "").splitlines()[0], "parameters": parameters}

@@ -24,7 +24,8 @@ FEW = settings(max_examples=max(2, settings.default.max_examples // 4))
 def test_every_policy_in_the_interpreter(spec: str, memory: Memory, operations: list[Operation]) -> None:
     policy = load_policy(spec, uncompiled=True)
     games.books(Driver(policy, memory), operations)
-    games.nothing_lost(Driver(policy, memory), operations)
+    if spec in CHOSEN:      # the others differ too little to empty and fill a memory with each, frame by frame
+        games.nothing_lost(Driver(policy, memory), operations)
 
 
 @COMPILED

@@ -14,7 +14,7 @@ from pathlib import Path
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
 from kernel_sim.allocators.base import Policy
-from kernel_sim.errors import SimError
+from kernel_sim.errors import OutOfFrames, SimError
 from kernel_sim.study.contract import games
 from kernel_sim.study.contract.driver import Driver
 from kernel_sim.study.contract.laws import LAWS, BrokenLaw
@@ -84,6 +84,8 @@ def guarded(play: Callable[[], None]) -> None:
         play()
     except BrokenLaw:
         raise
+    except OutOfFrames as error:        # where the game knows that there are some
+        raise BrokenLaw("nothing lost", str(error)) from error
     except SimError as error:
         raise BrokenLaw("no nonsense", str(error).splitlines()[0]) from error
     except Exception as error:      # whatever code under examination may raise
