@@ -141,6 +141,17 @@ def test_a_plain_policy_may_show_its_own_order() -> None:
         Stepper(Talkative, 3).places()
 
 
+@pytest.mark.parametrize("policy, looked_at", [
+    ("tlsf", ["from 3"]), ("half-fit", ["from 2"]), ("fibonacci-buddy", ["size 1", "size 2"]), ("segregated-fit", ["from 2"]),
+])
+def test_policies_of_many_lists_show_the_lists_they_look_at(policy: str, looked_at: list[str]) -> None:
+    """Three frames are free between two allocations, or the two that a Fibonacci buddy splits off; one is asked for."""
+    stepper = Stepper(policy, 20)
+    for operation in script.parse(["a:3", "a:2", "f:A", "a:1"]):
+        step = stepper.step(operation)
+    assert [place.name for place in step.looked_at] == looked_at
+
+
 def test_a_plain_policy_without_one_is_shown_by_address() -> None:
     stepper = Stepper(PLAIN, 20)
     for operation in script.parse(["a:5", "a:5", "f:A"]):

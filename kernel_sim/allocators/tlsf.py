@@ -45,4 +45,7 @@ def good_fit_or_own(area: ClassArea, n_frames: int) -> int:
 
 
 def build(name: str, second_level: str, fallback: str) -> Policy:
-    return Steps(name, int(second_level)).policy({"none": good_fit, "own-class": good_fit_or_own}[fallback])
+    steps = Steps(name, int(second_level))
+    if fallback == "none":
+        return steps.policy(good_fit)
+    return steps.policy(good_fit_or_own, lambda area, n_frames: steps.search_order(area, n_frames) or steps.own_class(area, n_frames))
