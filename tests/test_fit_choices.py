@@ -97,7 +97,8 @@ def random_operations(n: int, seed: int) -> np.ndarray:
     return operations
 
 
-@pytest.mark.parametrize("fit", [pytest.param(fit, marks=pytest.mark.slow) if fit != "best-fit" else fit for fit in FITS])
+@pytest.mark.slow
+@pytest.mark.parametrize("fit", FITS)
 def test_the_same_over_tens_of_thousands_of_operations(fit: str) -> None:
     """Compiled, in a memory that becomes too small."""
     operations = random_operations(40_000, 3)

@@ -15,7 +15,7 @@ from kernel_sim.study.contract.driver import Driver
 from kernel_sim.study.contract.memories import MEMORIES, SEQUENCES, Memory, Operation
 
 COMPILED = pytest.mark.parametrize("spec", compiled([*CHOSEN, PLAIN]), ids=short)
-FEW = settings(max_examples=max(2, settings.default.max_examples // 4))
+FEW = settings(max_examples=max(2, settings.default.max_examples // 6))
 
 
 @pytest.mark.parametrize("spec", ONE_CHANGE)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from contract.specs import ONE_CHANGE, PLAIN, short
+from contract.specs import DEFAULTS, PLAIN, short
 
 from kernel_sim import FrameManager, OutOfRange, load_policy
 from kernel_sim.study.contract.laws import BrokenLaw
@@ -11,7 +11,7 @@ from kernel_sim.study.contract.misuse import IN_USE, MISUSES, memory_for
 
 
 @pytest.mark.parametrize("misuse", MISUSES)
-@pytest.mark.parametrize("spec", [*ONE_CHANGE, PLAIN], ids=short)
+@pytest.mark.parametrize("spec", [*DEFAULTS, PLAIN], ids=short)
 def test_misuse(spec: str, misuse: str) -> None:
     MISUSES[misuse](memory_for(load_policy(spec, uncompiled=True)))
 

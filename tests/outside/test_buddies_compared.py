@@ -72,6 +72,7 @@ def waste(policy: str, sizes: str) -> Waste:
     return Waste(*(sum(column) / len(SEEDS) for column in zip(*(simulate(policy, sizes, seed) for seed in SEEDS), strict=True)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sizes", DRAWS)
 def test_finer_sizes_waste_less_inside_and_more_between(sizes: str) -> None:
     """Binary, Fibonacci, weighted: the more sizes, the less is lost inside of blocks, and the more between them."""

@@ -67,7 +67,7 @@ def test_the_published_asymptotics() -> None:
     assert 0.98 < between[-1] < 1
 
 
-@pytest.mark.parametrize("policy", ["buddy", "buddy:order=address"])
+@pytest.mark.parametrize("policy", ["buddy", pytest.param("buddy:order=address", marks=pytest.mark.slow)])
 def test_the_buddy_system_loses_what_the_chain_says(policy: str) -> None:
     """Free blocks of order 0, just after events: there the chain's states weigh by how often they are left, rho + n."""
     rho = 20

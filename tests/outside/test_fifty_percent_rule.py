@@ -40,7 +40,7 @@ def played(policy: str, lifetimes: str, sizes: str = "uniform(100,2000)") -> tup
     return done, float((np.array(done.samples.column("holes")[half:]) / n).mean()), float(n.mean())
 
 
-@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("policy", [pytest.param(policy, marks=pytest.mark.slow) if policy != "first-fit" else policy for policy in POLICIES])
 def test_half_as_many_holes(policy: str) -> None:
     """Sizes from 100 to 2000 hardly ever fit exactly: p is nearly 1."""
     done, ratio, n = played(policy, "exponential")

@@ -95,6 +95,7 @@ def distance(ours: tuple[int, ...], theirs: tuple[int, ...]) -> int:
     return sum(abs(one - other) << order for order, (one, other) in enumerate(zip(ours, theirs, strict=True)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", KERNELS)
 def test_linux_is_the_nearest(name: str) -> None:
     """Deterministic to the frame, hence the very figures. In three of four `linux` ends with the kernel's own buddyinfo."""
@@ -111,6 +112,7 @@ def test_linux_is_the_nearest(name: str) -> None:
     assert found["linux"]["DMA32"] < min(found["buddy"]["DMA32"], found["first-fit"]["DMA32"])
 
 
+@pytest.mark.slow
 def test_what_the_clock_does() -> None:
     """In `mixed`, the longest, what is left is mostly the clock's: once a second the kernel lowers what its processor may hold, which in the end
     makes it give back 960 frames. Told of the seconds, `linux` comes as near as this."""

@@ -48,6 +48,7 @@ def free_huge_frames(policy: str, rounds: int) -> int:
     return sum(max(end // HUGE - -(-first // HUGE), 0) for first, end in manager.free_runs())
 
 
+@pytest.mark.slow
 def test_huge_frames_become_free_again() -> None:
     """None after the random half was freed; then more and more, where the buddies have none to the end."""
     found = {policy: [free_huge_frames(policy, rounds) for rounds in (0, 50, 200)] for policy in ("buddy", "linux", "llfree")}
