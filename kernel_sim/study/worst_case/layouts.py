@@ -66,30 +66,30 @@ def hashed(starts: int, used: int, memory: int) -> int:
 
 
 @compiled
-def find(layouts: Layouts, starts: int, used: int, memory: int) -> int:
-    """A layout's number, or ABSENT."""
+def slot_of(layouts: Layouts, starts: int, used: int, memory: int) -> int:
+    """Where a layout's number stands in the table, or, EMPTY still, would stand."""
     last = len(layouts.table) - 1
     at = hashed(starts, used, memory) & last
     number = int64(layouts.table[at])
-    while number != EMPTY:
-        if layouts.starts[number] == starts and layouts.used[number] == used and layouts.memory[number] == memory:
-            return number
+    while number != EMPTY and not (layouts.starts[number] == starts and layouts.used[number] == used and layouts.memory[number] == memory):
         at = (at + 1) & last
         number = int64(layouts.table[at])
-    return int64(ABSENT)
+    return at
+
+
+@compiled
+def find(layouts: Layouts, starts: int, used: int, memory: int) -> int:
+    """A layout's number, or ABSENT."""
+    number = int64(layouts.table[slot_of(layouts, starts, used, memory)])
+    return number if number != EMPTY else int64(ABSENT)
 
 
 @compiled
 def add(layouts: Layouts, starts: int, used: int, memory: int) -> bool:
     """Add a layout, under the next number. False when it is there already."""
-    last = len(layouts.table) - 1
-    at = hashed(starts, used, memory) & last
-    number = int64(layouts.table[at])
-    while number != EMPTY:
-        if layouts.starts[number] == starts and layouts.used[number] == used and layouts.memory[number] == memory:
-            return False
-        at = (at + 1) & last
-        number = int64(layouts.table[at])
+    at = slot_of(layouts, starts, used, memory)
+    if layouts.table[at] != EMPTY:
+        return False
     number = layouts.n[0]
     layouts.starts[number] = starts
     layouts.used[number] = used
