@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
-ALLOC, FREE, SEGMENT_ALLOC, SEGMENT_FREE = 1, 2, 3, 4
-KINDS = {ALLOC: "alloc", FREE: "free", SEGMENT_ALLOC: "segment alloc", SEGMENT_FREE: "segment free"}
+ALLOC, FREE, SEGMENT_ALLOC, SEGMENT_FREE, SHARE = 1, 2, 3, 4, 5
+KINDS = {ALLOC: "alloc", FREE: "free", SEGMENT_ALLOC: "segment alloc", SEGMENT_FREE: "segment free", SHARE: "share"}
 
 # The statuses: what became of a request. The guest sees them in its call box, Python as exceptions.
 OK = 0
@@ -23,12 +23,13 @@ NO_SUCH_SEGMENT = 8
 NO_SUCH_CALL = 9
 BAD_ARGUMENT = 10
 NOT_SERVED = 11         # the machine was started without what the call needs
+SHARED = 12             # part of an allocation that others use, too
 BROKEN = 255            # our own books disagree; the machine stops, no guest ever sees this
 
 STATUS_NAMES = {
     OK: "ok", OUT_OF_FRAMES: "out of frames", DOUBLE_FREE: "double free", NOT_ALLOCATED: "not allocated", INTERIOR_FREE: "interior free",
     OUT_OF_RANGE: "out of range", RESERVED: "reserved", BAD_COUNT: "bad count", NO_SUCH_SEGMENT: "no such segment",
-    NO_SUCH_CALL: "no such call", BAD_ARGUMENT: "bad argument", NOT_SERVED: "not served", BROKEN: "broken invariant",
+    NO_SUCH_CALL: "no such call", BAD_ARGUMENT: "bad argument", NOT_SERVED: "not served", SHARED: "shared", BROKEN: "broken invariant",
 }
 
 EVENT = np.dtype([

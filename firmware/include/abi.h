@@ -13,12 +13,16 @@
 #define GUEST_REPORT 0xffffffff801a2800
 #define BATCH 0xffffffff801a3000
 #define WINDOW 0xffffffff801b3000
+#define PROCESS_TABLE 0xffffffff801d0000
+#define MODULES 0xffffffffc0000000
 #define IMAGE_BYTES 0x100000
 #define BATCH_CALLS 1024
 #define WINDOW_OPERATIONS 4096
 
 /* Ports. */
 #define DOORBELL_PORT 0xe0
+#define TRAP_PORT 0xe1
+#define TIMER_PORT 0xe2
 #define CONSOLE_PORT 0xe9
 #define EXIT_PORT 0xf4
 
@@ -31,6 +35,53 @@
 #define MEMORY_INFO 6 /* -> n_frames (all), bound (free), base (used) */
 #define BATCH_CALL 7 /* n_frames: how many calls stand in the batch; each gets its own status */
 #define STREAM_NEXT 8 /* -> n_frames: operations in the window, 0 at the end; all allocations of the last window have been made */
+#define FRAME_SHARE 9 /* pfn, owner -> n_frames: users of that allocation now; each frees it once */
+#define SEGMENT_GROW 10 /* segment, bound -> base, bound, n_frames: copied, 0 when it grew in place */
+#define SEGMENT_SHARE 11 /* segment, owner -> n_frames: users of the segment now; each frees it once */
+#define SEGMENT_COMPACT 12 /* -> n_frames: copied; segment: how many were moved; look their bases up */
+#define NOTE 13 /* segment: what (NOTE_...), owner: which process, base, bound -> nothing; for the timeline */
+
+/* Notes. */
+#define NOTE_STARTED 1 /* base: the parent's pid */
+#define NOTE_ENDED 2 /* base: the exit status, bound: why (ENDED_...) */
+#define NOTE_RUNS 3 /* from now on; owner 0: the kernel, with nobody to run */
+#define NOTE_CALL 4 /* base: the system call, bound: its answer */
+#define NOTE_FAULT 5 /* base: the address, bound: what it was (FAULT_...) */
+
+/* System calls. */
+#define SYS_exit 0
+#define SYS_write 1
+#define SYS_brk 2
+#define SYS_mmap 3
+#define SYS_munmap 4
+#define SYS_fork 5
+#define SYS_yield 6
+#define SYS_getpid 7
+
+/* Virtual memory and processes. */
+#define MAX_PROCESSES 1024
+#define MAX_MODULES 64
+#define SEGMENT_SHIFT 43
+#define N_SEGMENTS 16
+#define CODE_SEGMENT 1
+#define DATA_SEGMENT 2
+#define HEAP_SEGMENT 3
+#define STACK_SEGMENT 4
+#define FIRST_FREE_SEGMENT 5
+#define PAGING 0
+#define SEGMENTATION 1
+#define SEGMENT_PRESENT 1
+#define SEGMENT_WRITABLE 2
+#define SEGMENT_EXECUTABLE 4
+#define SEGMENT_GROWS_DOWN 8
+#define ENDED_EXIT 0
+#define ENDED_KILLED 1
+#define ENDED_OUT_OF_MEMORY 2
+#define FAULT_DEMAND_ZERO 0
+#define FAULT_COPY 1
+#define FAULT_GROW 2
+#define FAULT_FATAL 3
+#define N_FAULTS 4
 
 /* Statuses. */
 #define STATUS_OK 0
@@ -45,6 +96,7 @@
 #define STATUS_NO_SUCH_CALL 9
 #define STATUS_BAD_ARGUMENT 10
 #define STATUS_NOT_SERVED 11
+#define STATUS_SHARED 12
 #define STATUS_BROKEN_INVARIANT 255
 
 /* Kinds of operations, as a trace is made of. */
@@ -80,6 +132,15 @@ struct frame_range {
 };
 _Static_assert(sizeof(struct frame_range) == 16, "struct frame_range");
 
+struct module {
+    uint8_t name[24];
+    uint8_t argument[32];
+    uint64_t address;
+    int64_t size;
+    int64_t copies;
+};
+_Static_assert(sizeof(struct module) == 80, "struct module");
+
 struct boot_info {
     uint64_t magic;
     uint64_t direct_map;
@@ -88,8 +149,12 @@ struct boot_info {
     int64_t arguments[4];
     int64_t n_ranges;
     struct frame_range ranges[128];
+    int64_t translation;
+    int64_t quantum;
+    int64_t n_modules;
+    struct module modules[64];
 };
-_Static_assert(sizeof(struct boot_info) == 2120, "struct boot_info");
+_Static_assert(sizeof(struct boot_info) == 7264, "struct boot_info");
 
 struct guest_report {
     int64_t frames_written;
@@ -98,6 +163,32 @@ struct guest_report {
     int64_t refused;
 };
 _Static_assert(sizeof(struct guest_report) == 32, "struct guest_report");
+
+struct process {
+    uint16_t pid;
+    uint16_t parent;
+    uint8_t is_live;
+    uint8_t ended;
+    uint16_t spare;
+    int64_t exit_status;
+    int64_t n_frames;
+    int64_t most_frames;
+    uint32_t faults[4];
+    uint32_t calls[8];
+    uint32_t ticks;
+    uint32_t large_pages;
+    uint8_t name[24];
+};
+_Static_assert(sizeof(struct process) == 112, "struct process");
+
+struct segment_descriptor {
+    uint64_t base;
+    uint64_t bound;
+    uint32_t flags;
+    uint32_t segment;
+    uint64_t spare;
+};
+_Static_assert(sizeof(struct segment_descriptor) == 32, "struct segment_descriptor");
 
 struct operation {
     uint8_t kind;
