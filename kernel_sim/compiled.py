@@ -196,30 +196,41 @@ def _emit_prefetch(builder: Any, address: Any) -> None:
     builder.call(function, [builder.inttoptr(address, pointer), word(0), word(3), word(1)])
 
 
-def _caller() -> Callable[[int, int], None]:
-    """A compiled function (address, argument) that calls the C function of one 64-bit argument at an address."""
-    def in_interpreter(address: int, argument: int) -> None:
-        ctypes.CFUNCTYPE(None, ctypes.c_int64)(int(address))(int(argument))
+def _caller(n_arguments: int, result: str) -> Callable[..., Any]:
+    """A compiled function (address, arguments...) that calls the C function of 64-bit arguments at an address; `result` is "void" or "int64"."""
+    def in_interpreter(address: int, *arguments: int) -> Any:
+        return ctypes.CFUNCTYPE(_C_TYPES[result][1], *[ctypes.c_int64] * n_arguments)(int(address))(*map(int, arguments))
     if not JIT:
         return in_interpreter
 
+    word = ir.IntType(64)
+    kind = ir.FunctionType(ir.VoidType() if result == "void" else word, [word] * n_arguments)
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        value = builder.call(builder.inttoptr(arguments[0], kind.as_pointer()), arguments[1:])
+        return context.get_dummy_value() if result == "void" else value
+
     @intrinsic  # type: ignore[untyped-decorator]
-    def emit(typing_context: Any, address: Any, argument: Any) -> Any:
-        def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            kind = ir.FunctionType(ir.VoidType(), [ir.IntType(64)])
-            builder.call(builder.inttoptr(arguments[0], kind.as_pointer()), [arguments[1]])
-            return context.get_dummy_value()
-        return numba.types.void(numba.int64, numba.int64), code
+    def emit_1(typing_context: Any, address: Any, first: Any) -> Any:
+        return _C_TYPES[result][0](*[numba.int64] * 2), code
 
-    @numba.njit(forceinline=True)  # type: ignore[untyped-decorator]
-    def call(address: int, argument: int) -> None:
-        emit(address, argument)
+    @intrinsic  # type: ignore[untyped-decorator]
+    def emit_3(typing_context: Any, address: Any, first: Any, second: Any, third: Any) -> Any:
+        return _C_TYPES[result][0](*[numba.int64] * 4), code
 
+    def call_1(address: int, first: int) -> Any:
+        return emit_1(address, first)
+
+    def call_3(address: int, first: int, second: int, third: int) -> Any:
+        return emit_3(address, first, second, third)
+
+    call: Any = numba.njit(forceinline=True)({1: call_1, 3: call_3}[n_arguments])
     call.in_interpreter = in_interpreter
-    return cast(Callable[[int, int], None], call)
+    return cast(Callable[..., Any], call)
 
 
-call_address = _caller()
+call_address = _caller(1, "void")
+call_address_3 = _caller(3, "int64")
 
 prefetch = _instruction(lambda address: None, "void", _emit_prefetch)
 """(address): asks the processor to fetch what will soon be read there. It changes nothing else."""

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 # Addresses and sizes, set before the machine starts.
 (B_ENGINE, B_STOP_FUNCTION, B_MANAGER_ROOT, B_CALL_BOX, B_BATCH, B_SEGMENTS, B_N_SEGMENTS, B_CONSOLE, B_CONSOLE_BYTES, B_RAM, B_RAM_BYTES,
- B_FIRMWARE, B_FIRMWARE_BASE, B_PAGE_TABLE, B_BUDGET) = range(15)
+ B_FIRMWARE, B_FIRMWARE_BASE, B_PAGE_TABLE, B_BUDGET, B_ADDRESS, B_READ_FUNCTION, B_WRITE_FUNCTION, B_TRANSLATION, B_JOURNAL, B_JOURNAL_RECORDS,
+ B_MISSES_OF) = range(22)
 # Set for each window of a stream: where its allocations' placements go, and how many it has.
-B_STREAMS, B_PLACEMENTS, B_PLACEMENTS_DUE = range(15, 18)
-# State, written by the hooks.
-(B_WHY, B_EXIT_STATUS, B_CONSOLE_USED, B_BLOCKS, B_BLOCK, B_BLOCK_BYTES, B_CALLS, B_PLACED, B_MISS_ADDRESS, B_MISS_ACCESS, B_VECTOR) = range(18, 29)
-BOARD_WORDS = 29
+B_STREAMS, B_PLACEMENTS, B_PLACEMENTS_DUE = range(22, 25)
+# State, written by the hooks. B_MISS_ADDRESS is the page, B_ERROR_CODE what the processor would push.
+(B_WHY, B_EXIT_STATUS, B_CONSOLE_USED, B_BLOCKS, B_BLOCK, B_BLOCK_BYTES, B_CALLS, B_PLACED, B_MISS_ADDRESS, B_MISS_ACCESS, B_VECTOR, B_ERROR_CODE,
+ B_JOURNAL_USED, B_INTERVAL, B_NEXT_TICK) = range(25, 40)
+# Counted: misses of the translation buffer, those that found a page, by its size, page faults, what was delivered to the guest.
+B_MISSES, B_PAGES, B_LARGE_PAGES, B_HUGE_PAGES, B_PAGE_FAULTS, B_TRAPS, B_TICKS = range(40, 47)
+# A trap on its way from ring 3 to ring 0: what it is, where it happened, and what was set aside for the way.
+(B_TRAP_VECTOR, B_TRAP_CODE, B_TRAP_RIP, B_TRAP_FLAGS, B_TRAP_GDT, B_TRAP_GDT_LIMIT, B_TRAP_TSS, B_TRAP_STACK, B_IN_MICROCODE,
+ B_NEXT_RIP) = range(47, 57)
+B_N_GRANTS, B_GRANTS = 57, 58       # pages that ring 0 alone may see, and that a far call from ring 3 needs
+MAX_GRANTS = 4
+B_REGISTER = 62     # and two words behind it: what the engine reads and writes registers through
+BOARD_WORDS = 65
 
 # B_WHY: whether the machine is to go on, and why it is not.
-RUNNING, WANTS_WINDOW, EXITED, OUT_OF_BUDGET, INTERRUPT, BROKE, PAGE_FAULT = range(7)
+RUNNING, WANTS_WINDOW, TICK, EXITED, OUT_OF_BUDGET, INTERRUPT, BROKE, PAGE_FAULT, SYSTEM_CALL, TRIPLE_FAULT = range(10)

@@ -1,4 +1,4 @@
-"""The devices: a debug console, an exit port, and a budget of guest work. Compiled, called by the engine."""
+"""The devices: a debug console, an exit port, a timer, and a budget of guest work. Compiled, called by the engine."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ from kernel_sim.machine.board import (
     B_CONSOLE_USED,
     B_ENGINE,
     B_EXIT_STATUS,
+    B_IN_MICROCODE,
+    B_INTERVAL,
+    B_NEXT_TICK,
     B_STOP_FUNCTION,
     B_VECTOR,
     B_WHY,
@@ -21,14 +24,17 @@ from kernel_sim.machine.board import (
     EXITED,
     INTERRUPT,
     OUT_OF_BUDGET,
-    WANTS_WINDOW,
+    SYSTEM_CALL,
+    TICK,
 )
+from kernel_sim.machine.cpu import RFLAGS
+from kernel_sim.machine.registers import RFLAGS_IF, register
 
 
 @compiled
 def has_ended(board: Array) -> bool:
     """Whether there is a reason not to go on. The first one counts: the engine runs its block to the end before it stops."""
-    return bool(board[B_WHY] > WANTS_WINDOW)
+    return bool(board[B_WHY] > TICK)
 
 
 @compiled
@@ -56,11 +62,26 @@ def exit_machine(board: Array, value: int) -> None:
     stop(board, EXITED)
 
 
+@compiled
+def set_timer(board: Array, interval: int) -> None:
+    """The guest wants an interrupt every so many blocks of code, the first of them from now; 0: none."""
+    board[B_INTERVAL] = interval
+    board[B_NEXT_TICK] = board[B_BLOCKS] + interval
+
+
+@compiled
+def tick_is_due(board: Array) -> bool:
+    """Whether the timer's interrupt waits, and the processor takes interrupts."""
+    return bool(board[B_INTERVAL] and board[B_BLOCKS] >= board[B_NEXT_TICK] and register(board, RFLAGS) & RFLAGS_IF and not board[B_IN_MICROCODE])
+
+
 def on_block(engine: int, address: int, size: int, board_address: int) -> None:
     """The engine's hook on every block of guest code: time, as this machine counts it."""
     board = words_at(board_address, BOARD_WORDS)
     if board[B_BLOCKS] >= board[B_BUDGET]:
         stop(board, OUT_OF_BUDGET)
+    elif tick_is_due(board):
+        stop(board, TICK)
     else:
         board[B_BLOCKS] += 1
         board[B_BLOCK] = address
@@ -68,8 +89,13 @@ def on_block(engine: int, address: int, size: int, board_address: int) -> None:
 
 
 def on_interrupt(engine: int, vector: int, board_address: int) -> None:
-    """The engine's hook on interrupts and exceptions: no guest here takes them, so they end the run."""
+    """The engine's hook on interrupts and exceptions: it stops, and the machine delivers them."""
     board = words_at(board_address, BOARD_WORDS)
     if not has_ended(board):
         board[B_VECTOR] = vector
     stop(board, INTERRUPT)
+
+
+def on_system_call(engine: int, board_address: int) -> None:
+    """The engine's hook on `syscall` and `sysenter`, which are not enabled here: invalid instructions."""
+    stop(words_at(board_address, BOARD_WORDS), SYSTEM_CALL)

@@ -5,7 +5,20 @@ from __future__ import annotations
 from kernel_sim.compiled import Array
 from kernel_sim.errors import GuestFault
 from kernel_sim.machine.abi import FIRMWARE, IMAGE_BYTES, STACK_BOTTOM
-from kernel_sim.machine.board import B_BLOCK, B_BLOCK_BYTES, B_MISS_ACCESS, B_MISS_ADDRESS, B_VECTOR, B_WHY, INTERRUPT, PAGE_FAULT
+from kernel_sim.machine.board import (
+    B_BLOCK,
+    B_BLOCK_BYTES,
+    B_MISS_ACCESS,
+    B_MISS_ADDRESS,
+    B_TRAP_RIP,
+    B_TRAP_VECTOR,
+    B_VECTOR,
+    B_WHY,
+    INTERRUPT,
+    PAGE_FAULT,
+    SYSTEM_CALL,
+    TRIPLE_FAULT,
+)
 from kernel_sim.machine.cpu import NO_MEMORY, Cpu
 from kernel_sim.machine.listing import addresses_of, code_at, disassemble, instruction_at, place
 from kernel_sim.machine.loader import Image
@@ -34,6 +47,12 @@ class Scene:
         if self.board[B_WHY] == INTERRUPT:
             vector = int(self.board[B_VECTOR])
             return self._made(_VECTORS.get(vector, f"interrupt {vector}"), self._trap(vector))
+        if self.board[B_WHY] == SYSTEM_CALL:
+            return self._made("invalid instruction", self.rip - 2)
+        if self.board[B_WHY] == TRIPLE_FAULT:
+            vector = int(self.board[B_TRAP_VECTOR])
+            began = _VECTORS.get(vector, f"interrupt {vector}")
+            return self._made(f"triple fault, which began with a {began}", int(self.board[B_TRAP_RIP]) & _WORD)
         if error == NO_MEMORY:
             what, rip = self._access()
             return self._made(f"{what}, where there is no memory", rip)

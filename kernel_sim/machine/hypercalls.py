@@ -24,10 +24,13 @@ from kernel_sim.machine.abi import (
     FRAME_ALLOC,
     FRAME_FREE,
     MEMORY_INFO,
+    NOTE,
     SEGMENT_ALLOC,
     SEGMENT_FREE,
     SEGMENT_LOOKUP,
     STREAM_NEXT,
+    TIMER_PORT,
+    TRAP_PORT,
 )
 from kernel_sim.machine.board import (
     B_BATCH,
@@ -44,7 +47,9 @@ from kernel_sim.machine.board import (
     BROKE,
     WANTS_WINDOW,
 )
-from kernel_sim.machine.devices import exit_machine, put_on_console, stop
+from kernel_sim.machine.devices import exit_machine, put_on_console, set_timer, stop
+from kernel_sim.machine.journal import note
+from kernel_sim.machine.traps import finish_trap
 from kernel_sim.manager import FrameManager
 from kernel_sim.segments import bind_segments, is_segment, segments_at
 
@@ -162,6 +167,9 @@ def serve_one(board: Array, box: Any) -> int:
         return serve_segments(board, box)
     if call == MEMORY_INFO:
         return serve_info(board[B_MANAGER_ROOT], box)
+    if call == NOTE:
+        note(board, box["segment"], box["owner"], int64(box["base"]), int64(box["bound"]))
+        return OK
     return NO_SUCH_CALL
 
 
@@ -201,6 +209,12 @@ def serve(board: Array, board_address: int) -> None:
     box["status"] = status
 
 
+@outlined
+def finish_trap_far(board_address: int) -> None:
+    """`finish_trap`, where nothing is to be inlined."""
+    finish_trap(words_at(board_address, BOARD_WORDS))
+
+
 def on_out(engine: int, port: int, size: int, value: int, board_address: int) -> None:
     """The engine's hook on every `out`."""
     board = words_at(board_address, BOARD_WORDS)
@@ -210,6 +224,10 @@ def on_out(engine: int, port: int, size: int, value: int, board_address: int) ->
         put_on_console(board, value)
     elif port == EXIT_PORT:
         exit_machine(board, value)
+    elif port == TRAP_PORT:
+        finish_trap_far(board_address)
+    elif port == TIMER_PORT:
+        set_timer(board, value)
 
 
 def bind_hook(manager: FrameManager) -> Callable[..., Any]:

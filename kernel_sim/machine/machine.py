@@ -8,23 +8,28 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from kernel_sim import events
-from kernel_sim.compiled import Array, Callback, address_of, callback
+from kernel_sim.compiled import Array, Callback, address_of, callback, plain
 from kernel_sim.errors import BadInput, GuestFault
+from kernel_sim.frames import lazy_zeros
 from kernel_sim.machine import abi, board
 from kernel_sim.machine.board import BOARD_WORDS
-from kernel_sim.machine.cpu import Cpu
-from kernel_sim.machine.devices import on_block, on_interrupt
+from kernel_sim.machine.cpu import INVALID_INSTRUCTION, NO_HANDLER, Cpu
+from kernel_sim.machine.devices import on_block, on_interrupt, on_system_call, tick_is_due
 from kernel_sim.machine.faults import Scene
 from kernel_sim.machine.hypercalls import HOOK_TYPES, bind_hook, compiled_doorbell
+from kernel_sim.machine.journal import MAX_RECORDS, RECORD
 from kernel_sim.machine.listing import disassemble, listing_around, place
 from kernel_sim.machine.loader import find_guest, read_image
+from kernel_sim.machine.modules import Program, load_modules, read_modules, size_of
 from kernel_sim.machine.paging import build_page_tables, on_miss
 from kernel_sim.machine.ram import Ram
 from kernel_sim.machine.stream import Stream
+from kernel_sim.machine.traps import ENTERED, INVALID, NO_CODE, NO_HANDLERS, TIMER, enter_trap, has_error_code, write_microcode
 from kernel_sim.manager import FrameManager
 from kernel_sim.operations import OPERATION, Performed
 from kernel_sim.segments import MAX_SEGMENTS, SegmentTable
@@ -35,6 +40,9 @@ DEFAULT_BUDGET = 2_000_000_000
 
 _CONSOLE_BYTES = 1 << 20
 _LARGEST = (1 << 63) - 1
+_WORD = (1 << 64) - 1
+_LONGEST_TURN = (1 << 32) - 1
+TRANSLATIONS = ("paging", "segmentation")
 _ENDS = {board.EXITED: "exit", board.OUT_OF_BUDGET: "budget"}
 
 
@@ -69,19 +77,34 @@ class Machine:
     """An emulated x86-64 machine with a manager's memory.
 
     `guest` is a program of the SDK by name, or the path of an ELF image. `seed` and up to four `arguments` are handed to it. `budget` bounds its
-    work, in blocks of code. BadInput for a guest that cannot be loaded, or for a number that is none of 64 bits. A machine runs once.
+    work, in blocks of code; with None, blocks are not counted, and there is no timer. For a guest kernel, `programs` are the user programs to start,
+    `translation` says how their addresses become physical ones ("paging" or "segmentation"), `quantum` how many blocks a process's turn has, and
+    `journal` keeps a journal for the timeline. BadInput for a guest that cannot be loaded, or for a number that is none of 64 bits. A machine runs
+    once.
     """
 
     def __init__(self, manager: FrameManager, guest: str | Path = "hello", *, seed: int = 0, arguments: Sequence[int] = (),
-                 budget: int = DEFAULT_BUDGET) -> None:
-        if not 1 <= budget <= _LARGEST:
+                 budget: int | None = DEFAULT_BUDGET, programs: Sequence[Program] = (), translation: str = "paging", quantum: int = 0,
+                 journal: bool = False) -> None:
+        if budget is not None and not 1 <= budget <= _LARGEST:
             raise BadInput(f"a budget of {budget} blocks: it is a positive number of 64 bits")
+        if translation not in TRANSLATIONS:
+            raise BadInput(f"no translation {translation!r}: one of {', '.join(TRANSLATIONS)}")
+        if not 0 <= quantum <= _LONGEST_TURN:
+            raise BadInput(f"a quantum of {quantum} blocks: 0 for no timer, or up to {_LONGEST_TURN}")
+        if quantum and budget is None:
+            raise BadInput("a quantum without a budget: a machine that counts no blocks has no timer")
         self.manager = manager
         self.segments = SegmentTable(manager)
         self.image = read_image(find_guest(str(guest)))
-        self.ram = Ram(join([part for zone in manager.zones for part in zone.ranges]))
+        images = read_modules(programs)
+        self.ram = Ram(join([part for zone in manager.zones for part in zone.ranges]), size_of(images))
         self.image.load(self.ram)
-        self._write_boot_info(seed, arguments)
+        write_microcode(self.ram)
+        info = self._write_boot_info(seed, arguments)
+        info["translation"], info["quantum"] = TRANSLATIONS.index(translation), quantum
+        load_modules(self.ram, info, programs, images)
+        self._journal = lazy_zeros(MAX_RECORDS if journal else 0, RECORD)
         self._console = np.zeros(_CONSOLE_BYTES, np.uint8)
         self._box = self.ram.shared(abi.CALL_BOX, abi.dtype(abi.CallBox))[0]
         self._window = self.ram.shared(abi.WINDOW, OPERATION, abi.WINDOW_OPERATIONS)
@@ -121,17 +144,23 @@ class Machine:
         for physical, size, host in self.ram.mappings():
             cpu.map(physical, size, host)
         box = address_of(self.ram.firmware)
+        stop, read, write = cpu.functions
         self._board[:board.B_BUDGET + 1] = (
-            cpu.engine, cpu.stop_function, address_of(self.manager.root), box + abi.CALL_BOX, box + abi.BATCH, self.segments.address, MAX_SEGMENTS,
+            cpu.engine, stop, address_of(self.manager.root), box + abi.CALL_BOX, box + abi.BATCH, self.segments.address, MAX_SEGMENTS,
             address_of(self._console), _CONSOLE_BYTES, address_of(self.ram.bytes), self.ram.size, box, self.ram.firmware_base,
-            build_page_tables(self.ram, self.image.code), budget)
+            build_page_tables(self.ram, self.image.code), budget or 0)
         where = address_of(self._board)
+        self._board[[board.B_ADDRESS, board.B_READ_FUNCTION, board.B_WRITE_FUNCTION]] = where, read, write
+        self._board[board.B_TRANSLATION] = self.ram.shared(abi.BOOT_INFO, abi.dtype(abi.BootInfo))[0]["translation"]
+        self._board[[board.B_JOURNAL, board.B_JOURNAL_RECORDS]] = address_of(self._journal), len(self._journal)
         cpu.set_page_table(int(self._board[board.B_PAGE_TABLE]))
         cpu.hook_out(self._out_hook(), where)
-        miss, block, interrupt = _device_hooks()
+        miss, block, interrupt, system_call = _device_hooks()
         cpu.hook_miss(miss, where)
-        cpu.hook_block(block, where)
+        if budget is not None:
+            cpu.hook_block(block, where)
         cpu.hook_interrupt(interrupt, where)
+        cpu.hook_system_call(system_call, where)
         return cpu
 
     def _out_hook(self) -> Callback:
@@ -145,7 +174,7 @@ class Machine:
                 self._guarded(lambda: hook(*values))
         return callback(guarded, *HOOK_TYPES, jit=False)
 
-    def _write_boot_info(self, seed: int, arguments: Sequence[int]) -> None:
+    def _write_boot_info(self, seed: int, arguments: Sequence[int]) -> Any:
         if len(arguments) > abi.N_ARGUMENTS:
             raise BadInput(f"a guest takes up to {abi.N_ARGUMENTS} arguments, not {len(arguments)}")
         if not all(-_LARGEST - 1 <= argument <= _LARGEST for argument in arguments):
@@ -160,6 +189,7 @@ class Machine:
         info["n_ranges"] = len(ranges)
         for i, frames in enumerate(ranges):
             info["ranges"][i] = frames
+        return info
 
     # -- running ----------------------------------------------------------------------------------------------------------------------
 
@@ -168,19 +198,60 @@ class Machine:
         return int(self._board[board.B_WHY])
 
     def _loop(self, stream: Stream | None, progress: Callable[[int], None] | None) -> None:
-        """Run the engine; whenever it stops for a window of operations, fill it and go on. In a thread of its own."""
-        address = self.image.entry
-        while not self._interrupted:
+        """Run the engine; whenever it stops for a window of operations or for a trap, see to that and go on. In a thread of its own."""
+        address: int | None = self.image.entry
+        while address is not None and not self._interrupted:
             self._board[board.B_WHY] = board.RUNNING
             self._error = self.cpu.start(address)
-            if self._why != board.WANTS_WINDOW or stream is None or self._error is not None:
-                return
-            self._error = self._next_window(stream)
-            if self._error is not None:
-                return
-            if progress:
-                progress(stream.done)
-            address = self.cpu.rip
+            if self._why == board.WANTS_WINDOW and stream is not None and self._error is None:
+                address = self._after_window(stream, progress)
+            else:
+                address = self._after_trap()
+
+    def _after_window(self, stream: Stream, progress: Callable[[int], None] | None) -> int | None:
+        """Where to go on with the next window of operations; None when the guest has not done what the last one asks."""
+        self._error = self._next_window(stream)
+        if self._error is not None:
+            return None
+        if progress:
+            progress(stream.done)
+        return self.cpu.rip
+
+    def _after_trap(self) -> int | None:
+        """Where the guest goes on after an exception or an interrupt: in its handler, or where it was. None for the end of the run."""
+        trap = self._trap()
+        if trap is None:
+            return None
+        entered = enter_trap(address_of(self._board), *trap)
+        if entered == ENTERED:
+            self._error = None
+            return int(self._board[board.B_NEXT_RIP]) & _WORD
+        if entered != NO_HANDLERS:
+            self._board[board.B_WHY] = board.TRIPLE_FAULT
+        return None
+
+    def _trap(self) -> tuple[int, int, int, int] | None:
+        """Why the engine has stopped, if that is a trap: vector, error code, address, and how far behind the instruction it stands."""
+        why = self._why
+        if why == board.PAGE_FAULT and self._error == NO_HANDLER:
+            return int(self._board[board.B_VECTOR]), int(self._board[board.B_ERROR_CODE]), _signed(self.cpu.fault_address), 0
+        if why == board.TICK or (why == board.RUNNING and self._error is None and self._wait_for_tick()):
+            self._board[board.B_TICKS] += 1
+            self._board[board.B_NEXT_TICK] = self._board[board.B_BLOCKS] + self._board[board.B_INTERVAL]
+            return TIMER, NO_CODE, 0, 0
+        if why == board.INTERRUPT:
+            vector = int(self._board[board.B_VECTOR])
+            code, is_instruction = self.cpu.take_exception()
+            return vector, code if has_error_code(vector) and not is_instruction else NO_CODE, 0, 0
+        if why == board.SYSTEM_CALL:
+            return INVALID, NO_CODE, 0, 2
+        return (INVALID, NO_CODE, 0, 0) if why == board.RUNNING and self._error == INVALID_INSTRUCTION else None
+
+    def _wait_for_tick(self) -> bool:
+        """The guest has halted: whether there is a tick to come, to which time then passes."""
+        if self._board[board.B_INTERVAL]:
+            self._board[board.B_BLOCKS] = max(self._board[board.B_BLOCKS], self._board[board.B_NEXT_TICK])
+        return bool(plain(tick_is_due)(self._board))
 
     def _next_window(self, stream: Stream) -> str | None:
         """Fill in the next window, if the guest has made the allocations of the last one; else what is wrong."""
@@ -249,10 +320,15 @@ class Machine:
 
 
 @cache
-def _device_hooks() -> tuple[Callback, Callback, Callback]:
-    """The hooks that are the same for all machines: on a miss of the translation buffer, on a block, on an interrupt."""
+def _device_hooks() -> tuple[Callback, Callback, Callback, Callback]:
+    """The hooks that are the same for all machines: on a miss of the translation buffer, on a block, on an interrupt, on `syscall`."""
     return (callback(on_miss, "bool", "int64", "int64", "int32", "int64", "int64"), callback(on_block, "void", "int64", "int64", "uint32", "int64"),
-            callback(on_interrupt, "void", "int64", "uint32", "int64"))
+            callback(on_interrupt, "void", "int64", "uint32", "int64"), callback(on_system_call, "void", "int64", "int64"))
+
+
+def _signed(address: int) -> int:
+    """A number of 64 bits as compiled code has it."""
+    return address - (1 << 64) if address >> 63 else address
 
 
 def _interrupt_python(worker: threading.Thread) -> None:

@@ -7,33 +7,85 @@ bits of the address choose the entry at each level; an entry with the size bit e
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from kernel_sim.compiled import Array, compiled, int64
 from kernel_sim.frames import words_at
-from kernel_sim.machine.abi import DIRECT_MAP, FIRMWARE, FIRMWARE_BYTES, IMAGE_BYTES, PAGE_TABLES, PAGE_TABLES_END, STACK_BOTTOM
+from kernel_sim.machine.abi import (
+    DIRECT_MAP,
+    FIRMWARE,
+    FIRMWARE_BYTES,
+    IMAGE_BYTES,
+    MICROCODE,
+    MICROCODE_END,
+    MODULES,
+    PAGE_TABLES,
+    PAGE_TABLES_END,
+    STACK_BOTTOM,
+)
 from kernel_sim.machine.board import (
+    B_ERROR_CODE,
     B_FIRMWARE,
     B_FIRMWARE_BASE,
+    B_GRANTS,
+    B_IN_MICROCODE,
     B_MISS_ACCESS,
     B_MISS_ADDRESS,
-    B_PAGE_TABLE,
+    B_MISSES,
+    B_N_GRANTS,
+    B_PAGE_FAULTS,
+    B_PAGES,
     B_RAM,
     B_RAM_BYTES,
+    B_VECTOR,
     B_WHY,
     BOARD_WORDS,
     PAGE_FAULT,
 )
+from kernel_sim.machine.cpu import CR0, CR3, CS
 from kernel_sim.machine.devices import has_ended
 from kernel_sim.machine.ram import Ram
+from kernel_sim.machine.registers import CR0_WP, EFER_NXE, efer, register
 from kernel_sim.units import FRAME_BYTES
 
-PRESENT, WRITABLE, LARGE, NO_EXECUTE = 1, 2, 1 << 7, -(1 << 63)     # bits of an entry; bit 63 is the sign
-_ADDRESS = 0x000F_FFFF_FFFF_F000
-WRITE, FETCH = 17, 18                       # the engine's kinds of access; 16 is a read
-_CAN_READ, _CAN_WRITE, _CAN_EXECUTE = 1, 2, 4
-_NOWHERE = -1
+# Bits of an entry, by the manual's names; bit 63 is the sign.
+PRESENT, WRITABLE, USER, ACCESSED, DIRTY, LARGE, NO_EXECUTE = 1, 1 << 1, 1 << 2, 1 << 5, 1 << 6, 1 << 7, -(1 << 63)
+PHYSICAL_BITS = 46                          # of an address: 64 TiB. Bits above are reserved, up to bit 51
+ADDRESS = 0x000F_FFFF_FFFF_F000
+_TOO_HIGH = ADDRESS & ~((1 << PHYSICAL_BITS) - 1)
+
+# Bits of a page fault's error code.
+ERROR_PRESENT, ERROR_WRITE, ERROR_USER, ERROR_RESERVED, ERROR_FETCH = 1, 2, 4, 8, 16
+
+READ, WRITE, FETCH = 16, 17, 18             # the engine's kinds of access
+CAN_READ, CAN_WRITE, CAN_EXECUTE = 1, 2, 4  # and of rights
+NOWHERE = -1
+PAGE_FAULT_VECTOR, GENERAL_PROTECTION = 14, 13
+_FIRMWARE = FIRMWARE - (1 << 64)            # as a signed number, which addresses are here
+
+
+class Mode(NamedTuple):
+    """What the processor's registers say about translation."""
+
+    root: int               # CR3: the physical address of the top table
+    is_user: bool           # whether it runs in ring 3
+    write_protect: bool     # CR0.WP: whether ring 0, too, cannot write to what is not writable
+    no_execute: bool        # EFER.NXE: whether bit 63 of an entry means that nothing can be executed there; it is reserved otherwise
+
+
+class Found(NamedTuple):
+    """The end of a walk: the physical address of the page frame (4 KiB) and what may be done there, or NOWHERE and a page fault's error code.
+
+    `level` is that of the last entry, 3 (top) to 0, `entry` its physical address.
+    """
+
+    physical: int
+    may: int
+    error: int
+    level: int
+    entry: int
 
 
 @compiled
@@ -48,53 +100,176 @@ def word_at(board: Array, physical: int) -> int:
 
 
 @compiled
-def walk(board: Array, virtual: int) -> tuple[int, int]:
-    """The physical address of a virtual one's page frame (4 KiB), and what may be done there; (-1, 0) for a page fault."""
-    if (virtual >> 47) not in (0, -1):      # not canonical
-        return int64(_NOWHERE), int64(0)
-    table = board[B_PAGE_TABLE]
-    may = int64(_CAN_READ | _CAN_WRITE | _CAN_EXECUTE)
+def set_word_at(board: Array, physical: int, value: int) -> bool:
+    """Write eight bytes; False where there is no memory."""
+    offset = physical - board[B_FIRMWARE_BASE]
+    if 0 <= offset <= FIRMWARE_BYTES - 8:
+        words_at(board[B_FIRMWARE] + offset, 1)[0] = value
+        return True
+    if 0 <= physical <= board[B_RAM_BYTES] - 8:
+        words_at(board[B_RAM] + physical, 1)[0] = value
+        return True
+    return False
+
+
+@compiled
+def mode_of(board: Array) -> Mode:
+    """What the registers say now."""
+    is_user = register(board, CS) & 3 == 3 and board[B_IN_MICROCODE] == 0
+    return Mode(register(board, CR3) & ADDRESS, is_user, register(board, CR0) & CR0_WP != 0, efer(board) & EFER_NXE != 0)
+
+
+@compiled
+def is_reserved(entry: int, level: int, no_execute: bool) -> bool:
+    """Whether an entry that is present sets a bit that it must not set at its level."""
+    if entry & _TOO_HIGH or (entry < 0 and not no_execute):
+        return True
+    if entry & LARGE == 0 or level == 0:
+        return False
+    inside = (int64(1) << (12 + 9 * level)) - 1
+    return bool(level == 3 or entry & ADDRESS & inside & ~int64(1 << 12))       # bit 12 of a large page's entry belongs to its memory type
+
+
+@compiled
+def fault_code(access: int, mode: Mode, why: int) -> int:
+    """A page fault's error code; `why` is 0 or ERROR_PRESENT, with ERROR_RESERVED if it was that."""
+    code = int64(why)
+    if access == WRITE:
+        code |= ERROR_WRITE
+    if mode.is_user:
+        code |= ERROR_USER
+    if access == FETCH and mode.no_execute:
+        code |= ERROR_FETCH
+    return code
+
+
+@compiled
+def rights(entry_bits: int, denies: int, mode: Mode) -> int:
+    """What may be done, given the bits that all entries of the walk share and those (bit 63) that one of them sets."""
+    if mode.is_user and entry_bits & USER == 0:
+        return int64(0)
+    may = int64(CAN_READ)
+    if entry_bits & WRITABLE or not (mode.is_user or mode.write_protect):
+        may |= CAN_WRITE
+    if denies >= 0:
+        may |= CAN_EXECUTE
+    return may
+
+
+@compiled
+def walk(board: Array, virtual: int, access: int, mode: Mode) -> Found:
+    """Walk the four levels as the processor does, and note accessed and dirty pages in the entries. `virtual` is canonical."""
+    needed = int64(CAN_WRITE if access == WRITE else CAN_EXECUTE if access == FETCH else CAN_READ)
+    table, shared, denies = mode.root, int64(USER | WRITABLE), int64(0)
     for level in range(3, -1, -1):
         shift = int64(12 + 9 * level)
-        entry = word_at(board, table + ((virtual >> shift) & 511) * 8)
+        where = table + ((virtual >> shift) & 511) * 8
+        entry = word_at(board, where)
         if entry & PRESENT == 0:
-            return int64(_NOWHERE), int64(0)
-        if entry & WRITABLE == 0:
-            may &= ~int64(_CAN_WRITE)
-        if entry & NO_EXECUTE:
-            may &= ~int64(_CAN_EXECUTE)
-        base = entry & _ADDRESS
-        if level == 0 or (level < 3 and entry & LARGE):
-            inside = virtual & ((int64(1) << shift) - 1)
-            return (base & ~((int64(1) << shift) - 1)) + (inside & ~int64(4095)), may
-        table = base
-    return int64(_NOWHERE), int64(0)
+            return Found(int64(NOWHERE), int64(0), fault_code(access, mode, 0), int64(level), where)
+        if is_reserved(entry, level, mode.no_execute):
+            return Found(int64(NOWHERE), int64(0), fault_code(access, mode, ERROR_PRESENT | ERROR_RESERVED), int64(level), where)
+        shared &= entry
+        denies |= entry
+        table = entry & ADDRESS
+        if level == 0 or entry & LARGE:
+            may = rights(shared, denies, mode)
+            if may & needed == 0:
+                return Found(int64(NOWHERE), int64(0), fault_code(access, mode, ERROR_PRESENT), int64(level), where)
+            mark(board, mode.root, virtual, int64(level), access == WRITE)
+            if access != WRITE and entry & DIRTY == 0:
+                may &= ~int64(CAN_WRITE)        # the first write comes here again, to be noted
+            page = (int64(1) << shift) - 1
+            return Found((table & ~page) + (virtual & page & ~int64(4095)), may, int64(0), int64(level), where)
+    return Found(int64(NOWHERE), int64(0), int64(0), int64(0), int64(0))
+
+
+@compiled
+def mark(board: Array, root: int, virtual: int, last: int, is_write: bool) -> None:
+    """Set the accessed bit in the entries of a walk that ended well, and the dirty bit in the last one for a write."""
+    table = root
+    for level in range(3, last - 1, -1):
+        where = table + ((virtual >> (12 + 9 * level)) & 511) * 8
+        entry = word_at(board, where)
+        marked = entry | ACCESSED | (DIRTY if is_write and level == last else 0)
+        if marked != entry:
+            set_word_at(board, where, marked)
+        table = entry & ADDRESS
+
+
+@compiled
+def microcode_page(board: Array, virtual: int) -> int:
+    """Where the machine's own pages are, which every address space has; NOWHERE for other addresses."""
+    offset = virtual - _FIRMWARE
+    if MICROCODE <= offset < MICROCODE_END:
+        return int64(board[B_FIRMWARE_BASE] + offset)
+    return int64(NOWHERE)
+
+
+@compiled
+def note_fault(board: Array, virtual: int, access: int, vector: int, error: int) -> None:
+    """Leave word of a fault; the first one counts, for the engine may run on to the end of its block."""
+    if not has_ended(board):
+        board[B_WHY] = PAGE_FAULT
+        board[B_MISS_ADDRESS] = virtual
+        board[B_MISS_ACCESS] = access
+        board[B_VECTOR] = vector
+        board[B_ERROR_CODE] = error
+
+
+@compiled
+def is_granted(board: Array, virtual: int) -> bool:
+    """Whether a far call from ring 3 waits for this page."""
+    for i in range(board[B_N_GRANTS]):
+        if board[B_GRANTS + i] == virtual:
+            return True
+    return False
+
+
+@compiled
+def found_page(board: Array, virtual: int, access: int) -> Found:
+    """Translate an address, as the registers say; a fault is noted."""
+    mode = mode_of(board)
+    if (virtual >> 47) not in (0, -1):
+        note_fault(board, virtual, access, GENERAL_PROTECTION, 0)
+        return Found(int64(NOWHERE), int64(0), int64(0), int64(3), int64(0))
+    if board[B_N_GRANTS] and (not mode.is_user or is_granted(board, virtual)):
+        if not mode.is_user:
+            board[B_N_GRANTS] = 0
+        mode = Mode(mode.root, False, mode.write_protect, mode.no_execute)
+    found = walk(board, virtual, access, mode)
+    if found.physical == NOWHERE:
+        board[B_PAGE_FAULTS] += 1
+        note_fault(board, virtual, access, PAGE_FAULT_VECTOR, found.error)
+    else:
+        board[B_PAGES + min(found.level, 2)] += 1
+    return found
 
 
 def on_miss(engine: int, virtual: int, access: int, result: int, board_address: int) -> bool:
-    """The engine's hook: fill in the answer (physical address, rights), or return False for a page fault."""
-    board = words_at(board_address, BOARD_WORDS)
+    """The engine's hook: fill in the answer (physical address, rights), or return False for a fault."""
+    board, answer = words_at(board_address, BOARD_WORDS), words_at(result, 2)
+    board[B_MISSES] += 1
     if not has_ended(board):
         board[B_MISS_ADDRESS] = virtual
         board[B_MISS_ACCESS] = access
-    physical, may = walk(board, virtual)
-    needed = _CAN_WRITE if access == WRITE else _CAN_EXECUTE if access == FETCH else _CAN_READ
-    if physical == _NOWHERE or may & needed == 0:
-        if not has_ended(board):
-            board[B_WHY] = PAGE_FAULT
-        return False
-    answer = words_at(result, 2)
-    answer[0] = physical
-    answer[1] = may
-    return True
+    own = microcode_page(board, virtual)
+    if own != NOWHERE and (board[B_IN_MICROCODE] or register(board, CS) & 3 == 0):
+        answer[0] = own
+        answer[1] = CAN_READ | CAN_WRITE | CAN_EXECUTE
+        return True
+    found = found_page(board, virtual, access)
+    answer[0] = found.physical
+    answer[1] = found.may
+    return found.physical != NOWHERE
 
 
 def build_page_tables(ram: Ram, code: Sequence[tuple[int, int]]) -> int:
     """Write the tables the machine starts with into the firmware's memory; the physical address of the top one.
 
     The direct map shows all physical memory from DIRECT_MAP on, in pages of 1 GiB. The firmware stands at FIRMWARE, in pages of 4 KiB, with
-    a gap below the stack. Only `code`, (first, end) virtual addresses, can be executed, and it cannot be written. (The engine is slow, too, at
-    writing to what may be executed.)
+    a gap below the stack; the user programs that came with the machine at MODULES, in pages of 2 MiB that cannot be written. Only `code`,
+    (first, end) virtual addresses, can be executed, and it cannot be written. (The engine is slow, too, at writing to what may be executed.)
     """
     tables = ram.shared(PAGE_TABLES, np.dtype("<u8"), (PAGE_TABLES_END - PAGE_TABLES) // 8).reshape(-1, 512)
     base, never_execute = ram.firmware_base + PAGE_TABLES, NO_EXECUTE & (1 << 64) - 1
@@ -108,6 +283,11 @@ def build_page_tables(ram: Ram, code: Sequence[tuple[int, int]]) -> int:
         is_code = any(first < address + FRAME_BYTES and address < end for first, end in code)
         tables[len(path), page] = ram.firmware_base + page * FRAME_BYTES | PRESENT | (0 if is_code else WRITABLE | never_execute)
     used = len(path) + 1
+    if ram.module_bytes.size:
+        tables[1, MODULES >> 30 & 511] = base + used * FRAME_BYTES | PRESENT | WRITABLE
+        for offset in range(0, ram.module_bytes.size, 2 << 20):
+            tables[used, offset >> 21] = ram.module_base + offset | PRESENT | LARGE | never_execute
+        used += 1
     for first in range(0, ram.size, 512 << 30):
         tables[0, DIRECT_MAP + first >> 39 & 511] = base + used * FRAME_BYTES | PRESENT | WRITABLE
         for address in range(first, min(first + (512 << 30), ram.size), 1 << 30):

@@ -1,0 +1,37 @@
+"""The journal: what happened when, in guest work; for the timeline. Written by compiled hooks, a record of 32 bytes each."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from kernel_sim.compiled import Array, array_view, compiled
+from kernel_sim.machine.board import B_BLOCKS, B_JOURNAL, B_JOURNAL_RECORDS, B_JOURNAL_USED
+
+RECORD = np.dtype([
+    ("time", "<i8"),        # blocks of guest code
+    ("kind", "<u2"),        # one of the guest's NOTE_..., or one of those below
+    ("pid", "<u2"),
+    ("spare", "<u4"),
+    ("a", "<i8"), ("b", "<i8"),
+])
+FRAMES_TAKEN, FRAMES_GIVEN_BACK, TRAPPED = 101, 102, 103
+"""a: the pfn, b: how many frames (granted); of a trap, a: its vector, b: its address or error code."""
+
+MAX_RECORDS = 1 << 22
+"""Later ones are counted and dropped."""
+
+records_at = array_view(RECORD)
+
+
+@compiled
+def note(board: Array, kind: int, pid: int, a: int, b: int) -> None:
+    """Write down what happens now. Without a journal there is no room in it."""
+    used = board[B_JOURNAL_USED]
+    if used < board[B_JOURNAL_RECORDS]:
+        record = records_at(board[B_JOURNAL], board[B_JOURNAL_RECORDS])[used]
+        record["time"] = board[B_BLOCKS]
+        record["kind"] = kind
+        record["pid"] = pid
+        record["a"] = a
+        record["b"] = b
+    board[B_JOURNAL_USED] = used + 1

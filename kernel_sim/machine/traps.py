@@ -1,0 +1,300 @@
+"""Exceptions and interrupts: into the guest's handlers, through its interrupt-descriptor table and, from ring 3, onto the stack its TSS names.
+
+Source: AMD64 Architecture Programmer's Manual, volume 2, sections 8.9 (what is pushed) and 12.2.5 (the TSS); Intel SDM, volume 3A, 6.14 and 6.15.
+
+The engine delivers nothing, and nobody but its own far call can bring it from ring 3 to ring 0. So the machine has *microcode*: three pages of
+its own, which every address space has while a trap is on its way. From ring 3 it goes
+
+    enter_trap     the engine has stopped: GDTR and the TSS's stack are set aside, and the microcode's own put in their place
+    trampoline     runs in ring 3: a far call through the microcode's gate, which leads to ring 0
+    stub           turns interrupts off and rings
+    finish_trap    the hook of that bell: GDTR and TSS as they were; the exception frame goes where the guest's gate and TSS say
+    stub           takes the stack pointer, and jumps to the handler
+
+Nothing of this is seen by the guest. From ring 0 the frame can be pushed at once.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from kernel_sim.compiled import Array, compiled, entry, int64
+from kernel_sim.frames import words_at
+from kernel_sim.machine.abi import FIRMWARE, MICROCODE, TRAP_PORT
+from kernel_sim.machine.board import (
+    B_FIRMWARE,
+    B_GRANTS,
+    B_IN_MICROCODE,
+    B_N_GRANTS,
+    B_NEXT_RIP,
+    B_TRAP_CODE,
+    B_TRAP_FLAGS,
+    B_TRAP_GDT,
+    B_TRAP_GDT_LIMIT,
+    B_TRAP_RIP,
+    B_TRAP_STACK,
+    B_TRAP_TSS,
+    B_TRAP_VECTOR,
+    B_TRAPS,
+    BOARD_WORDS,
+    MAX_GRANTS,
+    TRIPLE_FAULT,
+)
+from kernel_sim.machine.cpu import CR2, CS, GDTR, IDTR, RFLAGS, RIP, RSP, SS, TR
+from kernel_sim.machine.devices import stop
+from kernel_sim.machine.journal import TRAPPED, note
+from kernel_sim.machine.paging import (
+    ERROR_USER,
+    GENERAL_PROTECTION,
+    NOWHERE,
+    PAGE_FAULT_VECTOR,
+    READ,
+    WRITE,
+    Mode,
+    mode_of,
+    set_word_at,
+    walk,
+    word_at,
+)
+from kernel_sim.machine.ram import Ram
+from kernel_sim.machine.registers import RFLAGS_IF, RFLAGS_NT, RFLAGS_RF, RFLAGS_TF, register, set_register, set_table_register, table_register
+
+DIVISION, INVALID, DOUBLE_FAULT, TIMER = 0, 6, 8, 32
+ENTERED, NO_HANDLERS, TRIPLE = 0, 1, 2
+"""What `enter_trap` returns: the guest goes on in its handler; it has none; it has none that can be reached."""
+
+NO_CODE = -1        # a trap without an error code
+
+_CODE = int64(FIRMWARE + MICROCODE - (1 << 64))
+_DATA, _TABLE = _CODE + 0x1000, _CODE + 0x2000
+_STACK_TOP = _DATA + 0xFF0
+_STUB, _POINTER, _GATE = 0x40, 0x80, 0xFE0      # the pointer that the trampoline calls through names the gate, a selector
+_DATA_OFFSET, _TABLE_OFFSET = MICROCODE + 0x1000, MICROCODE + 0x2000
+
+_TSS_RSP0, _TSS_IST = 4, 0x1C
+_PRESENT_BYTE, _GATE_TYPE_CALL, _GATE_TYPE_INTERRUPT, _GATE_TYPE_TRAP = 0x80, 12, 14, 15
+_CODE_DESCRIPTOR = 0x00AF_9B00_0000_FFFF        # 64-bit code of ring 0, accessed
+
+
+def write_microcode(ram: Ram) -> None:
+    """Lay the microcode into the firmware's memory: trampoline, stub and the pointer between them. The gate is made when it is needed."""
+    def relative(end: int, target: int) -> bytes:
+        return (target - end).to_bytes(4, "little", signed=True)
+    trampoline = b"\x48\xff\x1d" + relative(7, _POINTER)                                        # rex.W lcall *pointer(%rip)
+    stub = b"\xfa\xe6" + bytes([TRAP_PORT])                                                     # cli; out %al, $TRAP_PORT
+    stub += b"\x48\x8b\x25" + relative(_STUB + 10, 0x1000)                                      # mov data(%rip), %rsp
+    stub += b"\xff\x25" + relative(_STUB + 16, 0x1008)                                          # jmp *data+8(%rip)
+    page = bytearray(0x1000)
+    page[:len(trampoline)], page[_STUB:_STUB + len(stub)] = trampoline, stub
+    page[_POINTER + 8:_POINTER + 10] = (_GATE | 3).to_bytes(2, "little")
+    ram.firmware[MICROCODE:MICROCODE + len(page)] = memoryview(bytes(page))
+
+
+# -- the guest's memory, as ring 0 sees it ----------------------------------------------------------------------------------------------
+
+
+@compiled
+def place_of(board: Array, virtual: int, access: int) -> int:
+    """The physical address of a guest's word for ring 0, or NOWHERE; also for a word in two pages: such a stack or table is not aligned."""
+    if (virtual >> 47) not in (0, -1) or virtual & 4095 > 4088:
+        return int64(NOWHERE)
+    now = mode_of(board)
+    found = walk(board, virtual, access, Mode(now.root, False, now.write_protect, now.no_execute))
+    return int64(NOWHERE) if found.physical == NOWHERE else int64(found.physical + (virtual & 4095))
+
+
+@compiled
+def peek(board: Array, virtual: int) -> tuple[bool, int]:
+    """(whether it is there, a word of the guest's memory)."""
+    physical = place_of(board, virtual, READ)
+    return (False, int64(0)) if physical == NOWHERE else (True, word_at(board, physical))
+
+
+@compiled
+def poke(board: Array, virtual: int, value: int) -> bool:
+    """Write a word of the guest's memory; False where it cannot be written."""
+    physical = place_of(board, virtual, WRITE)
+    return bool(physical != NOWHERE and set_word_at(board, physical, value))
+
+
+# -- the guest's tables -----------------------------------------------------------------------------------------------------------------
+
+
+class Gate(NamedTuple):
+    """An entry of the interrupt-descriptor table; `selector` is 0 for one that leads nowhere."""
+
+    handler: int
+    selector: int
+    stack: int              # 1 to 7: one of the TSS's interrupt stacks
+    privilege: int          # the ring from which `int` may go through it
+    keeps_interrupts: bool  # a trap gate
+
+
+@compiled
+def gate_of(board: Array, vector: int) -> Gate:
+    """The gate of a vector."""
+    base, limit = table_register(board, IDTR)
+    if vector * 16 + 15 <= limit:
+        is_there, low = peek(board, base + vector * 16)
+        is_whole, high = peek(board, base + vector * 16 + 8)
+        kind = (low >> 40) & 15
+        if is_there and is_whole and (low >> 40) & _PRESENT_BYTE and (kind == _GATE_TYPE_INTERRUPT or kind == _GATE_TYPE_TRAP):
+            handler = (low & 0xFFFF) | ((low >> 32) & 0xFFFF_0000) | (high << 32)
+            return Gate(int64(handler), int64((low >> 16) & 0xFFF8), int64((low >> 32) & 7), int64((low >> 45) & 3), kind == _GATE_TYPE_TRAP)
+    return Gate(int64(0), int64(0), int64(0), int64(0), False)
+
+
+@compiled
+def has_error_code(vector: int) -> bool:
+    return vector == DOUBLE_FAULT or 10 <= vector <= 14 or vector == 17
+
+
+@compiled
+def push_frame(board: Array, gate: Gate, is_user: bool, stack: int, selectors: int, flags: int, rip: int, code: int) -> int:
+    """Push an exception frame: the new stack pointer, or 0 when that cannot be done. `stack` is the interrupted one, `selectors` its SS << 16 | CS."""
+    tss, _ = table_register(board, TR)
+    top, is_there = stack, True
+    if gate.stack > 0:
+        is_there, top = peek(board, tss + _TSS_IST + 8 * gate.stack)
+    elif is_user:
+        is_there, top = peek(board, tss + _TSS_RSP0)
+    top &= ~int64(15)
+    done = is_there and poke(board, top - 8, selectors >> 16) and poke(board, top - 16, stack) and poke(board, top - 24, flags)
+    done = done and poke(board, top - 32, selectors & 0xFFFF) and poke(board, top - 40, rip)
+    if not done:
+        return int64(0)
+    if code == NO_CODE:
+        return int64(top - 40)
+    return int64(top - 48) if poke(board, top - 48, code) else int64(0)
+
+
+@compiled
+def deliver(board: Array, is_user: bool, stack: int, selectors: int, flags: int) -> tuple[int, int, int]:
+    """Push the frame of the trap on the board, or of the double fault that it becomes: (stack pointer, handler, flags), or (0, 0, 0)."""
+    vector, code = board[B_TRAP_VECTOR], board[B_TRAP_CODE]
+    for _ in range(3):
+        gate = gate_of(board, vector)
+        pointer = int64(0)
+        if gate.selector:
+            pointer = push_frame(board, gate, is_user, stack, selectors, flags, board[B_TRAP_RIP], code)
+        if pointer:
+            board[B_TRAP_VECTOR] = vector
+            off = RFLAGS_TF | RFLAGS_NT | RFLAGS_RF | (0 if gate.keeps_interrupts else RFLAGS_IF)
+            return pointer, gate.handler, int64(flags & ~int64(off))
+        if vector == DOUBLE_FAULT:
+            break
+        is_serious = vector == DIVISION or 10 <= vector <= 14
+        code = int64(0) if is_serious or gate.selector else int64(vector * 8 + 2)
+        vector = int64(DOUBLE_FAULT if is_serious or gate.selector else GENERAL_PROTECTION)
+    return int64(0), int64(0), int64(0)
+
+
+# -- the way in ---------------------------------------------------------------------------------------------------------------------------
+
+
+@entry
+def enter_trap(board_address: int, vector: int, code: int, address: int, rip_back: int) -> int:
+    """The engine has stopped for a trap: begin to deliver it. The engine goes on at B_NEXT_RIP when this returns ENTERED.
+
+    `code` is the error code or NO_CODE, `address` what CR2 shall say of a page fault; `rip_back` is how far the engine has run past the instruction.
+    """
+    board = words_at(board_address, BOARD_WORDS)
+    _, limit = table_register(board, IDTR)
+    if limit == 0:
+        return NO_HANDLERS
+    rip = register(board, RIP) - rip_back
+    if vector == PAGE_FAULT_VECTOR and code & ERROR_USER and is_of_far_call(board, rip, address) and board[B_N_GRANTS] < MAX_GRANTS:
+        board[B_GRANTS + board[B_N_GRANTS]] = address & ~int64(4095)
+        board[B_N_GRANTS] += 1
+        board[B_NEXT_RIP] = rip
+        return ENTERED
+    board[B_N_GRANTS] = 0
+    board[B_TRAPS] += 1
+    if vector == PAGE_FAULT_VECTOR:
+        set_register(board, CR2, address)
+    board[B_TRAP_VECTOR] = vector
+    board[B_TRAP_CODE] = code
+    board[B_TRAP_RIP] = rip
+    flags, selector = register(board, RFLAGS), register(board, CS) & 0xFFFF
+    note(board, TRAPPED, selector & 3, vector, address)
+    if selector & 3:
+        board[B_TRAP_FLAGS] = flags
+        return begin_trap(board)
+    pointer, handler, flags = deliver(board, False, register(board, RSP), (register(board, SS) & 0xFFFF) << 16 | selector, flags)
+    if pointer == 0:
+        return TRIPLE
+    set_register(board, RSP, pointer)
+    set_register(board, RFLAGS, flags)
+    board[B_NEXT_RIP] = handler
+    return ENTERED
+
+
+@compiled
+def is_of_far_call(board: Array, rip: int, address: int) -> bool:
+    """Whether a page that ring 3 may not see was missed by a far call or jump, in the guest's own tables or its new stack: the processor looks there
+    with the rights of ring 0, and the engine's hook is not told who looks. Such a page is granted, and the instruction runs again."""
+    table, limit = table_register(board, GDTR)
+    tss, _ = table_register(board, TR)
+    _, stack = peek(board, tss + _TSS_RSP0)
+    if not (table <= address <= table + limit or tss <= address < tss + 0x68 or stack - 64 <= address < stack):
+        return False
+    at = rip
+    if byte_at(board, at) & 0xF0 == 0x40:       # a REX prefix
+        at += 1
+    return byte_at(board, at) == 0xFF and (byte_at(board, at + 1) >> 3) & 7 in (3, 5)
+
+
+@compiled
+def byte_at(board: Array, virtual: int) -> int:
+    """A byte of the guest's memory; 0 where there is none."""
+    _, word = peek(board, virtual & ~int64(7))
+    return int64((word >> ((virtual & 7) * 8)) & 255)
+
+
+@compiled
+def begin_trap(board: Array) -> int:
+    """From ring 3: let the engine make the microcode's far call, whose gate leads to the code segment that the guest's own gate names."""
+    gate = gate_of(board, board[B_TRAP_VECTOR])
+    if gate.selector == 0:
+        gate = gate_of(board, DOUBLE_FAULT)
+    tss, _ = table_register(board, TR)
+    is_there, stack = peek(board, tss + _TSS_RSP0)
+    selector = gate.selector
+    if not 0 < selector < _GATE or not is_there or not poke(board, tss + _TSS_RSP0, _STACK_TOP):
+        return TRIPLE
+    board[B_TRAP_TSS], board[B_TRAP_STACK] = tss, stack
+    board[B_TRAP_GDT], board[B_TRAP_GDT_LIMIT] = table_register(board, GDTR)
+    table = words_at(board[B_FIRMWARE] + _TABLE_OFFSET, 512)
+    table[selector >> 3] = _CODE_DESCRIPTOR
+    target = _CODE + _STUB
+    table[_GATE >> 3] = (target & 0xFFFF) | selector << 16 | (int64(0xE0 | _GATE_TYPE_CALL) << 40) | ((target >> 16) & 0xFFFF) << 48
+    table[(_GATE >> 3) + 1] = (target >> 32) & 0xFFFF_FFFF
+    set_table_register(board, GDTR, _TABLE, 0xFFF)
+    board[B_IN_MICROCODE] = 1
+    board[B_NEXT_RIP] = _CODE
+    return ENTERED
+
+
+@compiled
+def finish_trap(board: Array) -> None:
+    """The stub has rung, in ring 0: put everything back, and tell it where to go on. The far call has pushed RIP, CS, RSP and SS."""
+    if board[B_IN_MICROCODE] == 0:
+        return      # somebody else wrote to the port
+    board[B_IN_MICROCODE] = 0
+    set_table_register(board, GDTR, board[B_TRAP_GDT], board[B_TRAP_GDT_LIMIT])
+    poke(board, board[B_TRAP_TSS] + _TSS_RSP0, board[B_TRAP_STACK])
+    data = words_at(board[B_FIRMWARE] + _DATA_OFFSET, 512)
+    top = (_STACK_TOP - _DATA) // 8
+    selectors = (data[top - 1] & 0xFFFF) << 16 | (data[top - 3] & 0xFFFF)
+    pointer, handler, flags = deliver(board, True, data[top - 2], selectors, board[B_TRAP_FLAGS])
+    if pointer == 0:
+        stop(board, TRIPLE_FAULT)
+        pointer, handler = int64(_STACK_TOP), int64(_CODE + _STUB)
+    elif flags & RFLAGS_IF:
+        set_register(board, RFLAGS, flags)
+    data[0], data[1] = pointer, handler
+
+
+@compiled
+def interrupts_are_on(board: Array) -> bool:
+    return bool(register(board, RFLAGS) & RFLAGS_IF)
