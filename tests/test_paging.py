@@ -7,19 +7,20 @@ import random
 
 import numpy as np
 import pytest
+import unicorn.x86_const as x86
 from guest.raw import HALT, RAX, RBX, leave, machine_of, mov, store
 
 from kernel_sim import FrameManager
 from kernel_sim.compiled import address_of, interpreted
 from kernel_sim.machine import board
-from kernel_sim.machine.abi import CALL_BOX, DIRECT_MAP, FIRMWARE, FIRMWARE_BYTES, IMAGE_BYTES, PAGE_TABLES, STACK_BOTTOM
+from kernel_sim.machine.abi import CALL_BOX, DIRECT_MAP, FIRMWARE, FIRMWARE_BYTES, IMAGE_BYTES, MICROCODE, MICROCODE_END, PAGE_TABLES, STACK_BOTTOM
 from kernel_sim.machine.machine import _device_hooks
-from kernel_sim.machine.paging import FETCH, WRITE, build_page_tables, walk
+from kernel_sim.machine.cpu import Cpu
+from kernel_sim.machine.paging import FETCH, READ, WRITE, Mode, build_page_tables, walk
 from kernel_sim.machine.ram import Ram
 
 HOOK = ctypes.CFUNCTYPE(ctypes.c_bool, ctypes.c_int64, ctypes.c_int64, ctypes.c_int32, ctypes.c_int64, ctypes.c_int64)
-READ = 16       # the engine's word for it
-P, W, PS, NX = 1, 2, 1 << 7, 1 << 63
+P, W, U, A, D, PS, NX = 1, 2, 4, 1 << 5, 1 << 6, 1 << 7, 1 << 63
 READABLE, WRITABLE, EXECUTABLE = 1, 2, 4
 FOUR_GIB = 1 << 20      # frames
 
@@ -27,63 +28,113 @@ SMALL, TALL = [(0, 1024)], [(0, 700), (FOUR_GIB, FOUR_GIB + 64)]      # in the s
 
 
 class Walker:
-    """A memory with page tables, and nobody who runs in it."""
+    """A memory with page tables, and a processor that does not run: only its registers count."""
 
     def __init__(self, frames: list[tuple[int, int]], code: tuple[tuple[int, int], ...] = ((FIRMWARE, FIRMWARE + 1),)) -> None:
         self.ram = Ram(frames)
         self.top = build_page_tables(self.ram, code)
         self.board = np.zeros(board.BOARD_WORDS, np.int64)
-        self.board[[board.B_RAM, board.B_RAM_BYTES, board.B_FIRMWARE, board.B_FIRMWARE_BASE, board.B_PAGE_TABLE]] = (
-            address_of(self.ram.bytes), self.ram.size, address_of(self.ram.firmware), self.ram.firmware_base, self.top)
+        self.cpu = Cpu()
+        self.cpu.set_page_table(self.top)
+        _, read, write = self.cpu.functions
+        self.board[[board.B_RAM, board.B_RAM_BYTES, board.B_FIRMWARE, board.B_FIRMWARE_BASE, board.B_ENGINE, board.B_READ_FUNCTION,
+                    board.B_WRITE_FUNCTION, board.B_ADDRESS]] = (address_of(self.ram.bytes), self.ram.size, address_of(self.ram.firmware),
+                                                                 self.ram.firmware_base, self.cpu.engine, read, write, address_of(self.board))
         self.tables = self.ram.shared(PAGE_TABLES, np.dtype("<u8"), 96 * 512).reshape(-1, 512)
+        self.mode(False, True, True)
 
-    def walk(self, virtual: int) -> tuple[int, int]:
-        """The physical frame and the rights, as the interpreter finds them."""
-        physical, may = interpreted(walk)(self.board, np.uint64(virtual & (1 << 64) - 1).astype(np.int64))
-        return int(physical), int(may)
+    def mode(self, user: bool, write_protect: bool, no_execute: bool) -> None:
+        """Set the registers that a walk looks at."""
+        self.user, self.write_protect, self.no_execute = user, write_protect, no_execute
+        self.cpu.uc.reg_write(x86.UC_X86_REG_CS, 0x23 if user else 0x08)
+        self.cpu.uc.reg_write(x86.UC_X86_REG_CR0, 1 << 31 | 1 | write_protect << 16)
+        self.cpu.uc.msr_write(0xC000_0080, 0x500 | no_execute << 11)
 
-    def miss(self, virtual: int, access: int) -> tuple[int, int] | None:
-        """The same from the engine's hook, compiled; None for a page fault."""
+    def top_at(self, physical: int) -> None:
+        self.top = physical
+        self.cpu.uc.reg_write(x86.UC_X86_REG_CR3, physical)
+
+    def walk(self, virtual: int, access: int) -> tuple[int, ...]:
+        """Physical frame, rights and error code, as the interpreter finds them."""
+        mode = Mode(self.top, self.user, self.write_protect, self.no_execute)
+        found = interpreted(walk)(self.board, np.uint64(virtual & (1 << 64) - 1).astype(np.int64), access, mode)
+        return int(found.physical), int(found.may), int(found.error)
+
+    def miss(self, virtual: int, access: int) -> tuple[int, ...]:
+        """The same from the engine's hook, compiled."""
         hook = HOOK(_device_hooks()[0].address)
         answer = np.full(2, -7, np.int64)
+        self.board[board.B_WHY] = board.RUNNING
         served = hook(0, ctypes.c_int64(virtual).value, access, address_of(answer), address_of(self.board))
-        assert served or answer.tolist() == [-7, -7]
-        return (int(answer[0]), int(answer[1])) if served else None
+        assert served == (self.board[board.B_WHY] == board.RUNNING)
+        if not served and self.board[board.B_VECTOR] == 13:
+            return -1, 0, -13
+        return (int(answer[0]), int(answer[1]), 0) if served else (-1, 0, int(self.board[board.B_ERROR_CODE]))
 
-    def expected(self, virtual: int) -> tuple[int, int]:
-        """The same by the book: bits 47:39, 38:30, 29:21 and 20:12 choose; what is not there or not canonical is a fault."""
+    def expected(self, virtual: int, access: int) -> tuple[tuple[int, ...], list[tuple[int, int]]]:
+        """The same by the book (AMD64 APM 2, 5.3 to 5.6 and 8.4.2), and the entries that are then to be found in memory, as (address, entry).
+
+        Bits 47:39, 38:30, 29:21 and 20:12 choose; what is not canonical is a general protection fault, marked -13.
+        """
         bits = f"{virtual & (1 << 64) - 1:064b}"
         if len(set(bits[:17])) > 1:
-            return -1, 0
-        chosen = [int(bits[16 + 9 * level:25 + 9 * level], 2) for level in range(4)]
-        table, rights = self.top, READABLE | WRITABLE | EXECUTABLE
-        for level, index in enumerate(chosen):
-            entry = self.read(table + 8 * index)
+            return (-1, 0, -13), []
+        basic = (2 if access == WRITE else 0) + 4 * self.user + (16 if access == FETCH and self.no_execute else 0)
+        entries: list[tuple[int, int]] = []
+        table = self.top
+        for level in range(4):
+            where = table + 8 * int(bits[16 + 9 * level:25 + 9 * level], 2)
+            entry = self.read(where)
             if not entry & P:
-                return -1, 0
-            rights &= ~(0 if entry & W else WRITABLE) & ~(EXECUTABLE if entry & NX else 0)
-            frame = entry // 4096 % (1 << 40) * 4096
-            if level == 3:
-                return frame, rights
-            if entry & PS and level > 0:
-                size = 1 << (30 if level == 1 else 21)
-                return frame // size * size + virtual % size // 4096 * 4096, rights
-            table = frame
-        raise AssertionError
+                return (-1, 0, basic), []
+            entries.append((where, entry))
+            is_leaf = level == 3 or bool(entry & PS)
+            size = 1 << (39, 30, 21, 12)[level]
+            must_be_zero = 0x000F_C000_0000_0000 | (0 if self.no_execute else NX)
+            if level == 0:
+                must_be_zero |= PS
+            elif is_leaf:
+                must_be_zero |= size - 1 & ~0x1FFF
+            if entry & must_be_zero:
+                return (-1, 0, basic | 9), []
+            table = entry & 0x000F_FFFF_FFFF_F000
+            if is_leaf:
+                break
+        may = self.rights([entry for _, entry in entries])
+        if not may & {READ: READABLE, WRITE: WRITABLE, FETCH: EXECUTABLE}[access]:
+            return (-1, 0, basic | 1), []
+        last = len(entries) - 1
+        marked = [(where, entry | A | (D if access == WRITE and level == last else 0)) for level, (where, entry) in enumerate(entries)]
+        if access != WRITE and not entry & D:
+            may &= ~WRITABLE
+        return (table // size * size + virtual % size // 4096 * 4096, may, 0), marked
+
+    def rights(self, entries: list[int]) -> int:
+        if self.user and not all(entry & U for entry in entries):
+            return 0
+        writable = all(entry & W for entry in entries) or not (self.user or self.write_protect)
+        return READABLE | (WRITABLE if writable else 0) | (0 if any(entry & NX for entry in entries) else EXECUTABLE)
 
     def read(self, physical: int) -> int:
+        """A word of the memory, 0 where there is none."""
         for first, size, memory in ((self.ram.firmware_base, FIRMWARE_BYTES, self.ram.firmware), (0, self.ram.size, self.ram.bytes)):
             if first <= physical <= first + size - 8:
                 return int.from_bytes(memory[physical - first:physical - first + 8].tobytes(), "little")
         return 0
 
     def agree(self, virtual: int) -> tuple[int, int]:
-        """Oracle, interpreter and compiled hook say the same."""
-        physical, rights = self.expected(virtual)
-        assert self.walk(virtual) == (physical, rights), hex(virtual)
-        for access, right in ((READ, READABLE), (WRITE, WRITABLE), (FETCH, EXECUTABLE)):
-            assert self.miss(virtual, access) == ((physical, rights) if rights & right else None), (hex(virtual), access)
-        return physical, rights
+        """Oracle, interpreter and compiled hook say the same of reading, writing and fetching. Where it is, and the union of what may be done."""
+        where, rights = -1, 0
+        for access in (READ, FETCH, WRITE, READ):
+            found, marked = self.expected(virtual, access)
+            if found[2] != -13:
+                before = self.ram.firmware.copy()
+                assert self.walk(virtual, access) == found, (hex(virtual), access)
+                assert all(self.read(address) == entry for address, entry in dict(marked).items() if [at for at, _ in marked].count(address) == 1)
+                self.ram.firmware[:] = before
+            assert self.miss(virtual, access) == found, (hex(virtual), access)
+            where, rights = max(where, found[0]), rights | found[1]
+        return where, rights
 
 
 @pytest.mark.parametrize("frames", [SMALL, TALL, [(0, 1 << 28)], [(5, (1 << 32) - 1)]], ids=["small", "tall", "1 TiB", "16 TiB"])
@@ -103,6 +154,8 @@ def test_the_firmware(frames: list[tuple[int, int]]) -> None:
     walker = Walker(frames, ((FIRMWARE, FIRMWARE + 5000), (FIRMWARE + 0x9FFF, FIRMWARE + 0xA001)))
     code = {0, 1, 9, 10}
     for page in range(FIRMWARE_BYTES // 4096):
+        if MICROCODE <= page * 4096 < MICROCODE_END:
+            continue        # the machine's own, which ring 0 always has
         physical, rights = walker.agree(FIRMWARE + page * 4096 + 123)
         if IMAGE_BYTES <= page * 4096 < STACK_BOTTOM:
             assert (physical, rights) == (-1, 0)
@@ -114,15 +167,16 @@ def test_the_firmware(frames: list[tuple[int, int]]) -> None:
 @pytest.mark.parametrize("frames", [SMALL, TALL])
 @pytest.mark.parametrize("seed", range(4))
 def test_random_tables(frames: list[tuple[int, int]], seed: int) -> None:
-    """Tables full of entries of every kind: present or not, large or not, to the next table, to themselves, to nowhere."""
+    """Tables full of entries of every kind: present or not, large or not, the user's or not, to the next table, to themselves, to nowhere; in every mode."""
     rng, walker = random.Random(seed), Walker(frames)
 
     def entry() -> int:
         table = walker.top + 4096 * rng.randrange(8)
         anywhere = rng.choice((table, table, table, rng.getrandbits(52) & ~0xFFF, 4096 * rng.randrange(1024), walker.ram.size - 4096, 0))
-        return anywhere | rng.choice((0, 1, 1, 3, 3, 3, 7, 0x81, 0x83, 0xFFF)) | rng.choice((0, 0, NX, 0x7FF << 52))
+        return anywhere | rng.choice((0, 1, 1, 3, 3, 7, 7, 7, 0x67, 0x87, 0x83, 0xFFF)) | rng.choice((0, 0, 0, NX, 0x7FF << 52))
 
     for _ in range(30):
+        walker.mode(rng.random() < 0.5, rng.random() < 0.7, rng.random() < 0.7)
         walker.tables[:8] = [[entry() for _ in range(512)] for _ in range(8)]
         walker.ram.bytes[:8192] = np.frombuffer(rng.randbytes(8192), np.uint8)
         for _ in range(30):
@@ -138,7 +192,7 @@ def test_addresses_at_every_edge() -> None:
             walker.agree(index << 30)
     walker.tables[0, 0] = (1 << 64) - 1
     walker.agree(0)
-    walker.board[board.B_PAGE_TABLE] = walker.top = walker.ram.firmware_base + FIRMWARE_BYTES - 2048
+    walker.top_at(walker.ram.firmware_base + FIRMWARE_BYTES - 4096)
     walker.agree(0x7FFF_FFFF_F000)
 
 
@@ -189,7 +243,7 @@ def test_code_in_a_page_that_the_guest_maps() -> None:
     assert str(done.fault).startswith(f"page fault: jump to {LOW:#x}, by `jmp rbx`")
 
 
-@pytest.mark.parametrize("physical", [1 << 40, (1 << 52) - 4096, 2048 * 4096])
+@pytest.mark.parametrize("physical", [1 << 40, (1 << 46) - 4096, 2048 * 4096])
 def test_a_page_where_there_is_no_memory(physical: int) -> None:
     """To read it is a fault, to jump there, too."""
     code = page_at(physical, P | W, P | W, P | W, P | W) + mov(RBX, LOW)

@@ -151,7 +151,7 @@ def has_error_code(vector: int) -> bool:
 
 @compiled
 def push_frame(board: Array, gate: Gate, is_user: bool, stack: int, selectors: int, flags: int, rip: int, code: int) -> int:
-    """Push an exception frame: the new stack pointer, or 0 when that cannot be done. `stack` is the interrupted one, `selectors` its SS << 16 | CS."""
+    """Push an exception frame: the new stack pointer, or 0 when that cannot be done. `stack` is the interrupted one, `selectors` SS << 16 | CS."""
     tss, _ = table_register(board, TR)
     top, is_there = stack, True
     if gate.stack > 0:
