@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+from kernel_sim.allocators.base import Place
 from kernel_sim.compiled import Array, compiled, int64, plain
 from kernel_sim.errors import BrokenInvariant
 from kernel_sim.frames import NIL, frame, words_at
@@ -85,6 +86,11 @@ def check_tags(area: Any, hole: int) -> int:
     if not last["order"] & LAST or (n_frames > 1 and int(last["prev"]) != hole):
         raise BrokenInvariant(f"the boundary tags of the hole at {hole:#x} do not fit its {n_frames} frames")
     return n_frames
+
+
+def alone(area: Any, hole: int) -> Place:
+    """A hole as a place to look at."""
+    return Place("", ((hole, int(plain(length)(area, hole))),))
 
 
 def check_apart(holes: Iterable[tuple[int, int]]) -> None:

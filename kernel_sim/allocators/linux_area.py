@@ -12,13 +12,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from kernel_sim.compiled import Array, compiled, int64
+from kernel_sim.allocators.base import Place
+from kernel_sim.compiled import Array, compiled, int64, plain
 from kernel_sim.errors import BrokenInvariant
 from kernel_sim.frames import NIL, bytes_at, frame, words_at
 from kernel_sim.units import MAX_ORDER, N_ORDERS
 
 UNMOVABLE, MOVABLE, RECLAIMABLE = 0, 1, 2
 N_TYPES = 3
+_TYPE_NAMES = ("unmovable", "movable", "reclaimable")
 TOP = MAX_ORDER
 BLOCK_ORDER = 9
 BLOCK_FRAMES = 1 << BLOCK_ORDER
@@ -89,6 +91,18 @@ def set_block_type(area: LinuxArea, pfn: int, migratetype: int) -> None:
 def list_of(migratetype: int, order: int) -> int:
     """Where a list of free blocks has its head; its tail is behind it."""
     return int64(_LISTS + 2 * (migratetype * N_ORDERS + order))
+
+
+@compiled
+def fallbacks(migratetype: int) -> tuple[int, int]:
+    """The types to fall back to, in this order: other types that cannot be moved come first."""
+    return int64(UNMOVABLE if migratetype == RECLAIMABLE else RECLAIMABLE), int64(UNMOVABLE if migratetype == MOVABLE else MOVABLE)
+
+
+@compiled
+def fallback_lists(migratetype: int, order: int) -> int:
+    """What `examine` calls the lists of the types to fall back to; any other list is called by where it has its head."""
+    return int64(-1 - (N_TYPES * order + migratetype))
 
 
 @compiled
@@ -202,3 +216,32 @@ def cpu_blocks(area: LinuxArea, cpu: int) -> Iterator[tuple[int, int]]:
     """Every block that waits on a processor's lists, as (pfn, order)."""
     for number in range(N_CPU_LISTS):
         yield from listed(area, int(cpu_at(cpu)) + 2 * number, ON_CPU)
+
+
+# -- as places to look at -----------------------------------------------------------------------------------------------------------------
+
+
+def place(area: LinuxArea, number: int) -> Place:
+    """What `examine` calls by a number."""
+    if number >= _CPUS:
+        cpu, word = divmod(number - _CPUS, _CPU_WORDS)
+        order, migratetype = divmod(word // 2, N_TYPES)
+        if order > COSTLY_ORDER:
+            order, migratetype = BLOCK_ORDER, MOVABLE if migratetype else UNMOVABLE
+        return Place(f"cpu {cpu} {_TYPE_NAMES[migratetype]} order {order}", tuple((pfn, 1 << order) for pfn, order in listed(area, number, ON_CPU)))
+    if number < 0:
+        order, migratetype = divmod(-1 - number, N_TYPES)
+        types = tuple(map(int, plain(fallbacks)(migratetype)))
+    else:
+        migratetype, order = divmod((number - _LISTS) // 2, N_ORDERS)
+        types = (migratetype,)
+    blocks = ((pfn, 1 << order) for wanted in types for pfn, at, of_type in typed_blocks(area) if (at, of_type) == (order, wanted))
+    return Place(f"{' or '.join(_TYPE_NAMES[it] for it in types)} order {order}", tuple(blocks))
+
+
+def lists_in_order(area: LinuxArea, cpu: int, migratetype: int, n_cpus: int) -> list[Place]:
+    """All lists in the order in which a request of a processor and a type looks at them: its processor's, its type's, those of other types."""
+    cpus = [int(plain(cpu_at)(it)) for it in (cpu, *(other for other in range(n_cpus) if other != cpu))]
+    on_cpus = [[at + 2 * number for number in range(N_CPU_LISTS)] for at in cpus]
+    by_type = [int(plain(list_of)(it, order)) for it in (migratetype, *plain(fallbacks)(migratetype)) for order in range(N_ORDERS)]
+    return [place(area, number) for number in (*on_cpus[0], *by_type, *(number for lists in on_cpus[1:] for number in lists))]
