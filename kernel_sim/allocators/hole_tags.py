@@ -30,6 +30,7 @@ class HoleArea(NamedTuple):
 
     frames: Array
     words: Array        # int64: HEAD, TAIL, ROVER, MARK; then an index's own
+    tails: Array        # int64: the same from TAIL on, for `linked_lists`
     tally: Array
     first: int
     end: int
@@ -37,7 +38,7 @@ class HoleArea(NamedTuple):
 
 @compiled
 def open_area(frames: Array, words: int, n_words: int, tally: Array, first: int, end: int) -> HoleArea:
-    return HoleArea(frames, words_at(words, n_words), tally, first, end)
+    return HoleArea(frames, words_at(words, n_words), words_at(words + 8 * TAIL, n_words - TAIL), tally, first, end)
 
 
 @compiled

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from kernel_sim.allocators.base import Place
+from kernel_sim.allocators.linked_lists import link_first, link_last, unlink_item
 from kernel_sim.compiled import Array, compiled, int64, plain
 from kernel_sim.errors import BrokenInvariant
 from kernel_sim.frames import NIL, bytes_at, frame, words_at
@@ -45,6 +46,7 @@ class LinuxArea(NamedTuple):
 
     frames: Array
     words: Array        # int64: see above
+    tails: Array        # int64: the same from the second on, for a list's tail is behind its head
     types: Array        # uint8: a pageblock's type, with MOVABLE as 0
     uncut: Array        # int64: [next range, number of ranges, first, end, …] of movable blocks of the top order
     tally: Array
@@ -66,8 +68,8 @@ def words_of_types(first: int, end: int) -> int:
 def open_area(frames: Array, words: int, n_words: int, tally: Array, first: int, end: int) -> LinuxArea:
     types = words_of_lists(N_CPUS)
     uncut = types + words_of_types(first, end)
-    return LinuxArea(frames, words_at(words, n_words), bytes_at(words + 8 * types, 8 * (uncut - types)), words_at(words + 8 * uncut, n_words - uncut),
-                     tally, first, end)
+    return LinuxArea(frames, words_at(words, n_words), words_at(words + 8, n_words - 1), bytes_at(words + 8 * types, 8 * (uncut - types)),
+                     words_at(words + 8 * uncut, n_words - uncut), tally, first, end)
 
 
 # -- pageblocks ---------------------------------------------------------------------------------------------------------------------------
@@ -114,44 +116,22 @@ def cpu_at(cpu: int) -> int:
 @compiled
 def push(area: LinuxArea, at: int, pfn: int, mark: int) -> None:
     """Put a block at the front of a list."""
-    behind = area.words[at]
     frame(area.frames, pfn)["order"] = mark
-    frame(area.frames, pfn)["next"] = behind
-    frame(area.frames, pfn)["prev"] = NIL
-    if behind != NIL:
-        frame(area.frames, behind)["prev"] = pfn
-    else:
-        area.words[at + 1] = pfn
-    area.words[at] = pfn
+    link_first(area.frames, area.words, area.tails, at, pfn)
 
 
 @compiled
 def append(area: LinuxArea, at: int, pfn: int, mark: int) -> None:
     """Put a block at the end of a list."""
-    before = area.words[at + 1]
     frame(area.frames, pfn)["order"] = mark
-    frame(area.frames, pfn)["next"] = NIL
-    frame(area.frames, pfn)["prev"] = before
-    if before != NIL:
-        frame(area.frames, before)["next"] = pfn
-    else:
-        area.words[at] = pfn
-    area.words[at + 1] = pfn
+    link_last(area.frames, area.words, area.tails, at, pfn)
 
 
 @compiled
 def unlink(area: LinuxArea, at: int, pfn: int) -> None:
     """Take a block out of a list, wherever it stands in it."""
-    behind, before = int64(frame(area.frames, pfn)["next"]), int64(frame(area.frames, pfn)["prev"])
     frame(area.frames, pfn)["order"] = 0
-    if behind != NIL:
-        frame(area.frames, behind)["prev"] = before
-    else:
-        area.words[at + 1] = before
-    if before != NIL:
-        frame(area.frames, before)["next"] = behind
-    else:
-        area.words[at] = behind
+    unlink_item(area.frames, area.words, area.tails, at, pfn)
 
 
 @compiled

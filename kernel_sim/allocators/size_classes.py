@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 from kernel_sim.allocators import holes
 from kernel_sim.allocators.base import Place, Policy, Request, examine
 from kernel_sim.allocators.hole_tags import FIRST, LAST, alone, length, tag
+from kernel_sim.allocators.linked_lists import link_first, link_last, unlink_item
 from kernel_sim.compiled import Array, bind, bit_length, compiled, int64, plain, trailing_zeros
 from kernel_sim.errors import BrokenInvariant
 from kernel_sim.frames import NIL, frame, words_at
@@ -34,7 +35,7 @@ class ClassArea(NamedTuple):
     powers: Array       # int64: one word, the first level's bitmap
     classes: Array      # int64 by power: the second level's bitmaps
     heads: Array        # int64 by class: the hole that is first in its list, or NIL
-    tails: Array        # int64 by class: the hole that is last
+    tails: Array        # int64 by class: the hole that is last, or NIL
     tally: Array
     first: int
     end: int
@@ -80,47 +81,27 @@ def least_class(area: ClassArea, wanted: int) -> int:
 def enter(area: ClassArea, hole: int, n_frames: int) -> None:
     """Put a hole at the front of its class."""
     at = class_of(n_frames)
-    behind = area.heads[at]
-    frame(area.frames, hole)["next"] = behind
-    frame(area.frames, hole)["prev"] = NIL
-    area.heads[at] = hole
-    if behind != NIL:
-        frame(area.frames, behind)["prev"] = hole
-    else:
-        area.tails[at] = hole
+    if area.heads[at] == NIL:
         mark_filled(area, at)
+    link_first(area.frames, area.heads, area.tails, at, hole)
 
 
 @compiled
 def enter_back(area: ClassArea, hole: int, n_frames: int) -> None:
     """Put a hole at the end of its class."""
     at = class_of(n_frames)
-    before = area.tails[at] if area.heads[at] != NIL else int64(NIL)
-    frame(area.frames, hole)["next"] = NIL
-    frame(area.frames, hole)["prev"] = before
-    area.tails[at] = hole
-    if before != NIL:
-        frame(area.frames, before)["next"] = hole
-    else:
-        area.heads[at] = hole
+    if area.heads[at] == NIL:
         mark_filled(area, at)
+    link_last(area.frames, area.heads, area.tails, at, hole)
 
 
 @compiled
 def leave(area: ClassArea, hole: int, n_frames: int) -> None:
     """Take a hole out of its class, wherever it stands in it."""
     at = class_of(n_frames)
-    behind, before = int64(frame(area.frames, hole)["next"]), int64(frame(area.frames, hole)["prev"])
-    if behind != NIL:
-        frame(area.frames, behind)["prev"] = before
-    else:
-        area.tails[at] = before
-    if before != NIL:
-        frame(area.frames, before)["next"] = behind
-    else:
-        area.heads[at] = behind
-        if behind == NIL:
-            mark_empty(area, at)
+    unlink_item(area.frames, area.heads, area.tails, at, hole)
+    if area.heads[at] == NIL:
+        mark_empty(area, at)
 
 
 @compiled
@@ -173,6 +154,7 @@ def setup(area: ClassArea, firsts: Array, ends: Array) -> None:
     """One hole for each free run, entered from the highest down."""
     for at in range(len(area.heads)):
         area.heads[at] = NIL
+        area.tails[at] = NIL
     for i in range(len(firsts) - 1, -1, -1):
         enter(area, firsts[i], ends[i] - firsts[i])
         tag(area, firsts[i], ends[i] - firsts[i])
@@ -199,8 +181,10 @@ def listed(area: Any) -> Iterator[tuple[int, int, int]]:
                 raise BrokenInvariant(f"the boundary tags of the hole at {hole:#x} do not fit its {n_frames} frames")
             yield at, hole, n_frames
             before, hole = hole, int(record["next"])
-        if before != NIL and int(area.tails[at]) != before:
-            raise BrokenInvariant(f"the last hole of class {at} is {before:#x}, and not {int(area.tails[at]):#x}")
+        last = int(area.tails[at])
+        if last != before:
+            raise BrokenInvariant(f"the last hole of class {at} is {before:#x}, and not {last:#x}" if before != NIL
+                                  else f"class {at} is empty, and has a last hole, {last:#x}")
 
 
 def blocks(area: Any) -> Iterator[tuple[int, int]]:
