@@ -189,6 +189,19 @@ def _instruction(in_interpreter: Callable[[int], Any], result: str, generate: Ca
     return cast(Callable[[int], Any], instruction)
 
 
+def only_interpreted(function: Callable[[int, int], None]) -> Callable[[int, int], None]:
+    """A step of two numbers that is `function` in the interpreter, and nothing at all in compiled code."""
+    if not JIT:
+        return function
+
+    @numba.njit(forceinline=True)  # type: ignore[untyped-decorator]
+    def nothing(one: int, other: int) -> None:
+        pass
+
+    nothing.in_interpreter = function
+    return cast(Callable[[int, int], None], nothing)
+
+
 def _emit_prefetch(builder: Any, address: Any) -> None:
     word, pointer = ir.IntType(32), ir.IntType(8).as_pointer()
     kind = ir.FunctionType(ir.VoidType(), [pointer, word, word, word])

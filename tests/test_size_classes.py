@@ -187,6 +187,11 @@ def word(name: str, at: int, value: int) -> Callable[[Any], None]:
     return damage
 
 
+def dropped(area: Any) -> None:
+    """The list of the class of 4 as if it had never been."""
+    area.heads[4] = area.tails[4] = NIL
+
+
 def wrong_class(area: Any) -> None:
     """The hole of 3 frames in the class of 4."""
     step("leave", 5)(area, 0x0, 3)
@@ -202,7 +207,8 @@ def cut_in_two(area: Any) -> None:
 
 
 DAMAGE = {
-    "a list dropped": (word("heads", 4, NIL), "disagree about what is free, first at 0x4 to 0x8"),
+    "a list dropped": (dropped, "disagree about what is free, first at 0x4 to 0x8"),
+    "a list without a head": (word("heads", 4, NIL), "class 4 is empty, and has a last hole, 0x9"),
     "a list that ends too soon": (record(0x4, next=NIL), "the last hole of class 4 is 0x4, and not 0x9"),
     "a hole that points back elsewhere": (record(0x9, prev=0x0), "the list of class 4 is torn at frame 0x9"),
     "a link out of the memory": (record(0x4, next=0x4000), "the list of class 4 is torn at frame 0x4000"),

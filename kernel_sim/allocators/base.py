@@ -16,12 +16,13 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from kernel_sim.compiled import Array
+from kernel_sim.compiled import Array, compiled, only_interpreted
 from kernel_sim.errors import BadPolicy
 
 EXAMINED, SPLITS, MERGES = 0, 1, 2
@@ -65,13 +66,40 @@ class Whole(Sequence[str]):
 
 
 class Place(NamedTuple):
-    """Where a policy looks for free frames: a list of blocks, (pfn, n_frames) each, with its name, or one block alone, with none.
-
-    EXAMINED counts them, so a drawing can say which were looked at.
-    """
+    """Where a policy looks for free frames: a list of blocks, (pfn, n_frames) each, with its name, or one block alone, with none."""
 
     name: str
     blocks: tuple[tuple[int, int], ...]
+
+
+_watchers: list[Callable[[int], None]] = []
+
+
+def _tell(place: int, n_places: int) -> None:
+    for watcher in _watchers:
+        for number in range(int(place), int(place) + int(n_places)):
+            watcher(number)
+
+
+tell = only_interpreted(_tell)
+"""(place, n_places): say to those who watch that places were looked at, from this number on. What is compiled says nothing."""
+
+
+@compiled
+def examine(area: Any, place: int, n_places: int = 1) -> None:
+    """Count a look at a place, or at several in a row, just before something is taken there. `Policy.place` knows them by these numbers."""
+    area.tally[EXAMINED] += n_places
+    tell(place, n_places)
+
+
+@contextmanager
+def watching(watcher: Callable[[int], None]) -> Iterator[None]:
+    """Hear of every place that policies look at in the interpreter, as they do."""
+    _watchers.append(watcher)
+    try:
+        yield
+    finally:
+        _watchers.remove(watcher)
 
 
 @dataclass(frozen=True)
@@ -89,7 +117,8 @@ class Policy:
     check: Callable[[Any], None]                        # (area) -> BrokenInvariant where its own structure is not as it should be
     plain: Callable[[Any], Any] | None = None           # (zone) -> a policy in plain Python; then the functions above are not used
     aligned: bool = False                               # whether what it grants begins at a multiple of its size, a power of two
-    search_order: Callable[[Any, int], Iterable[Place]] | None = None   # (area, n_frames) -> where it looks for so many, in that order
+    search_order: Callable[[Any, Request], Iterable[Place]] | None = None   # what it has to give, each block once, in the order of its search
+    place: Callable[[Any, int], Place] | None = None    # (area, number) -> what it looks at when it calls `examine` with that number, as it is now
     uncompiled: bool = False                            # run in the interpreter what could be compiled: no wait for the compiler, and slower
     take: Callable[..., Any] | None = None              # optional: (area, pfn, n_frames) -> whether it gave up these, an end of a hole
 

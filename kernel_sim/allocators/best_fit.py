@@ -16,7 +16,7 @@ In another order than by address it is the first of equals that is taken.
 
 from __future__ import annotations
 
-from kernel_sim.allocators.base import EXAMINED, Policy
+from kernel_sim.allocators.base import Policy, examine
 from kernel_sim.allocators.fits import FIT_PARAMETERS, Decision, fit
 from kernel_sim.allocators.hole_index import closest_hole
 from kernel_sim.allocators.hole_order import behind, front
@@ -33,7 +33,7 @@ def choose(area: HoleArea, n_frames: int) -> int:
     best, best_size = int64(NIL), int64(NIL)
     hole = front(area)
     while hole != NIL:
-        area.tally[EXAMINED] += 1
+        examine(area, hole)
         size = length(area, hole)
         if n_frames <= size < best_size:
             best, best_size = hole, size

@@ -23,7 +23,9 @@ Parameters: ``search=first`` takes the lowest run, ``search=next`` the first fro
 
 from __future__ import annotations
 
-from kernel_sim.allocators.base import EXAMINED, Policy, Request
+from collections.abc import Iterator
+
+from kernel_sim.allocators.base import Place, Policy, Request, examine
 from kernel_sim.allocators.frame_bits import (
     N_SUMMARIES,
     NONE,
@@ -55,7 +57,7 @@ def lowest_from(area: BitArea, position: int, n_frames: int) -> int:
     order = min(bit_length(n_frames) - 1, N_SUMMARIES - 1)
     at = next_word(area, position >> 6, order)
     while at != NONE:
-        area.tally[EXAMINED] += 1
+        examine(area, at)
         starts = starts_in(area, at, min(n_frames, 64), order)
         if at == position >> 6:
             starts &= int64(-1) << (position & 63)
@@ -88,7 +90,7 @@ def end_of_run(area: BitArea, found: int, n_frames: int) -> int:
     at = (found >> 6) + 1
     free_here = int64(64)
     while free_here == 64 and 64 * at < found + n_frames:
-        area.tally[EXAMINED] += 1
+        examine(area, at)
         free_here = trailing_zeros(~free_in(area, at))
         at += 1
     return int64(min(64 * (at - 1) + free_here, found + n_frames))
@@ -159,7 +161,32 @@ def setup(area: BitArea, firsts: Array, ends: Array) -> None:
             first = ends[i]
 
 
+def word_at(area: BitArea, at: int) -> Place:
+    """A word as a place to look at: the runs of free frames in it."""
+    return next((place for number, place in words(area) if number == at), Place(word_name(area, at), ()))
+
+
+def words(area: BitArea) -> Iterator[tuple[int, Place]]:
+    """The words that have free frames, ascending, each as (number, place); a run that goes on from one into the next is cut there."""
+    runs: dict[int, list[tuple[int, int]]] = {}
+    for pfn, n_frames in free_runs(area):
+        for at in range((pfn - area.base) // 64, (pfn - area.base + n_frames - 1) // 64 + 1):
+            first, end = max(pfn, area.base + 64 * at), min(pfn + n_frames, area.base + 64 * at + 64)
+            runs.setdefault(at, []).append((first, end - first))
+    yield from ((at, Place(word_name(area, at), tuple(found))) for at, found in runs.items())
+
+
+def word_name(area: BitArea, at: int) -> str:
+    """The frames that a word has bits for."""
+    first = max(area.base + 64 * at, area.first)
+    return f"frames {first}-{min(area.base + 64 * at + 64, area.end) - 1}" if first < area.end else "beyond the end"
+
+
 def build(name: str, search: str) -> Policy:
+    def search_order(area: BitArea, request: Request) -> list[Place]:
+        start = int(area.header[ROVER]) // 64 if search == "next" else 0
+        return [place for _, place in sorted(words(area), key=lambda word: word[0] < start)]
+
     chosen = {"first": first_fit, "next": next_fit}[search]
     return Policy(name, open_area=open_area, setup=setup, alloc=compiled(bind(alloc, name, search=chosen)), free=free, granted=granted,
-                  n_words=n_words, blocks=free_runs, check=check, take=take)
+                  n_words=n_words, blocks=free_runs, check=check, take=take, search_order=search_order, place=word_at)

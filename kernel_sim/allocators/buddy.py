@@ -27,12 +27,13 @@ allocation, and of what was in use before, leave without a meaning.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import chain
 from typing import Any
 
 from kernel_sim.allocators import address_area, fifo_area, free_area
-from kernel_sim.allocators.base import EXAMINED, MERGES, SPLITS, Policy, Request, Whole
+from kernel_sim.allocators.base import MERGES, SPLITS, Place, Policy, Request, Whole, examine
 from kernel_sim.allocators.free_area import add_uncut, behind, clear, front, is_free, places_by_order, push, remove
-from kernel_sim.compiled import Array, bind, bit_length, compiled, int64, plain, trailing_zeros
+from kernel_sim.compiled import Array, bind, bit_length, compiled, int64, trailing_zeros
 from kernel_sim.errors import BrokenInvariant
 from kernel_sim.frames import NIL, NO_FRAMES
 from kernel_sim.units import MAX_ORDER
@@ -50,14 +51,14 @@ def alloc(area: Any, request: Request) -> int:
         pfn = front(area, found, TOP)
         if pfn == NIL:
             continue
+        examine(area, order, found - order + 1)
         remove(area, pfn, found)
-        area.tally[EXAMINED] += found - order + 1
         area.tally[SPLITS] += found - order
         while found > order:
             found -= 1
             push(area, pfn + (int64(1) << found), found)
         return pfn
-    area.tally[EXAMINED] += TOP + 1 - order
+    examine(area, order, TOP + 1 - order)
     return NO_FRAMES
 
 
@@ -115,7 +116,7 @@ def merge_all(area: Any) -> None:
     for order in range(TOP):
         pfn = front(area, order, TOP)
         while pfn != NIL:
-            area.tally[EXAMINED] += 1
+            examine(area, ~pfn)
             buddy, after = pfn ^ (int64(1) << order), behind(area, pfn, order)
             if can_merge(area, buddy, order):
                 if after == buddy:
@@ -196,13 +197,22 @@ def build(name: str, order: str = "lifo", max_order: str = str(MAX_ORDER), merge
     return Policy(name, open_area=lists.open_area, setup=made(setup, **own, list_downwards=downwards), alloc=take,
                   free=made(free, **own, free_block=give_back), granted=made(granted), n_words=lists.n_words,
                   blocks=lambda area: blocks(lists, area, top), check=lambda area: check(lists, area, top, merge == "lazy"), aligned=True,
-                  search_order=lambda area, n_frames: places_by_order(blocks(lists, area, top), int(plain(order_of)(n_frames)), top))
+                  search_order=lambda area, request: places_by_order(blocks(lists, area, top), top),
+                  place=lambda area, number: place_of(blocks(lists, area, top), top, number))
 
 
 def blocks(lists: Any, area: Any, top: int) -> Iterator[tuple[int, int]]:
-    """What is free, as (pfn, n_frames): block by block, and what is uncut as it stands."""
-    yield from ((pfn, 1 << order) for pfn, order in lists.linked_blocks(area, top))
-    yield from ((first, end - first) for first, end in lists.uncut_ranges(area))
+    """What is free, as (pfn, n_frames), in the order of the lists: block by block, and what is uncut as it stands."""
+    linked = ((pfn, 1 << order) for pfn, order in lists.linked_blocks(area, top))
+    uncut = ((first, end - first) for first, end in lists.uncut_ranges(area))
+    return chain(uncut, linked) if lists is fifo_area else chain(linked, uncut)
+
+
+def place_of(free_blocks: Iterator[tuple[int, int]], top: int, number: int) -> Place:
+    """What `examine` calls by a number: the list of an order, or, at ~pfn, a block."""
+    if number >= 0:
+        return places_by_order(free_blocks, top)[number]
+    return Place("", tuple(block for block in free_blocks if block[0] == ~number))
 
 
 def check(lists: Any, area: Any, top: int, lazy: bool) -> None:

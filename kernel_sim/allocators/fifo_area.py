@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from kernel_sim.allocators import free_area
 from kernel_sim.allocators.free_area import add_uncut, behind, cut_next, is_free, uncut_ranges
+from kernel_sim.allocators.linked_lists import link_first, link_last, unlink_item
 from kernel_sim.compiled import Array, compiled, int64
 from kernel_sim.errors import BrokenInvariant
 from kernel_sim.frames import NIL, frame, words_at
@@ -24,7 +25,7 @@ class FifoArea(NamedTuple):
 
     frames: Array
     head: Array         # int64 by order: the block that is first in its list, or NIL
-    tail: Array         # int64 by order: the last one, when there is any
+    tail: Array         # int64 by order: the last one, or NIL
     deferred: Array     # int64: whether buddies may stand unmerged, for one that merges late
     uncut: Array        # int64: as in `free_area`
     tally: Array
@@ -57,44 +58,22 @@ def clear(area: FifoArea) -> None:
 @compiled
 def push(area: FifoArea, pfn: int, order: int) -> None:
     """Put a block at the back of its list."""
-    before = area.tail[order]
     frame(area.frames, pfn)["order"] = order + 1
-    frame(area.frames, pfn)["next"] = NIL
-    frame(area.frames, pfn)["prev"] = before
-    if before == NIL:
-        area.head[order] = pfn
-    else:
-        frame(area.frames, before)["next"] = pfn
-    area.tail[order] = pfn
+    link_last(area.frames, area.head, area.tail, order, pfn)
 
 
 @compiled
 def push_front(area: FifoArea, pfn: int, order: int) -> None:
     """Put a block at the front of its list: one that was free before all others."""
-    after = area.head[order]
     frame(area.frames, pfn)["order"] = order + 1
-    frame(area.frames, pfn)["next"] = after
-    frame(area.frames, pfn)["prev"] = NIL
-    if after == NIL:
-        area.tail[order] = pfn
-    else:
-        frame(area.frames, after)["prev"] = pfn
-    area.head[order] = pfn
+    link_first(area.frames, area.head, area.tail, order, pfn)
 
 
 @compiled
 def remove(area: FifoArea, pfn: int, order: int) -> None:
     """Take a block out of its list, wherever it stands in it."""
-    after, before = int64(frame(area.frames, pfn)["next"]), int64(frame(area.frames, pfn)["prev"])
     frame(area.frames, pfn)["order"] = 0
-    if after == NIL:
-        area.tail[order] = before
-    else:
-        frame(area.frames, after)["prev"] = before
-    if before == NIL:
-        area.head[order] = after
-    else:
-        frame(area.frames, before)["next"] = after
+    unlink_item(area.frames, area.head, area.tail, order, pfn)
 
 
 @compiled

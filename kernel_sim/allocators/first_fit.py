@@ -19,7 +19,7 @@ size, ascending, is best fit, and descending, worst fit.
 
 from __future__ import annotations
 
-from kernel_sim.allocators.base import EXAMINED, Policy
+from kernel_sim.allocators.base import Policy, examine
 from kernel_sim.allocators.fits import FIT_PARAMETERS, Decision, fit
 from kernel_sim.allocators.hole_index import first_hole
 from kernel_sim.allocators.hole_order import behind, front
@@ -35,7 +35,7 @@ def choose(area: HoleArea, n_frames: int) -> int:
     """The first hole that is large enough."""
     hole = front(area)
     while hole != NIL:
-        area.tally[EXAMINED] += 1
+        examine(area, hole)
         if length(area, hole) >= n_frames:
             return hole
         hole = behind(area, hole)

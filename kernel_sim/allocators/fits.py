@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from kernel_sim.allocators import hole_index, hole_order, hole_tags, holes
-from kernel_sim.allocators.base import Place, Policy
+from kernel_sim.allocators.base import Place, Policy, Request
 from kernel_sim.compiled import bind, compiled, interpreted
 from kernel_sim.errors import BadPolicy
 from kernel_sim.frames import NIL
@@ -42,7 +42,8 @@ class Holes(NamedTuple):
     n_words: Callable[[int, int, int], int]
     blocks: Callable[[Any], Iterator[tuple[int, int]]]
     check: Callable[[Any], object]
-    search_order: Callable[[Any, int], list[Place]] | None
+    search_order: Callable[[Any, Request], list[Place]]
+    place: Callable[[Any, int], Place]
 
 
 def fit(name: str, decision: Decision, order: str, coalesce: str, carve: str, search: str) -> Policy:
@@ -71,7 +72,7 @@ def fit(name: str, decision: Decision, order: str, coalesce: str, carve: str, se
                   alloc=made(holes.alloc, choose=choose, carve=carve_off),
                   free=made(holes.free if coalesce == "immediate" else holes.free_uncoalesced),
                   granted=holes.granted, n_words=found.n_words, blocks=found.blocks, check=check, take=made(holes.take, give=give),
-                  search_order=found.search_order)
+                  search_order=found.search_order, place=found.place)
 
 
 def on_list(name: str, decision: Decision, order: str) -> Holes:
@@ -90,7 +91,7 @@ def on_list(name: str, decision: Decision, order: str) -> Holes:
     def check(area: Any) -> None:
         hole_order.check_order(order, list(hole_order.listed(area)))
 
-    def search_order(area: Any, n_frames: int) -> list[Place]:
+    def search_order(area: Any, request: Request) -> list[Place]:
         """The list, hole by hole; a fit that roves begins at its rover."""
         found = [Place("", (hole,)) for hole in hole_order.listed(area)]
         start = int(interpreted(rover)(area)) if decision.roves else NIL
@@ -99,7 +100,7 @@ def on_list(name: str, decision: Decision, order: str) -> Holes:
 
     return Holes(verbs, compiled(bind(decision.choose, name, rover=rover)) if decision.roves else decision.choose,
                  compiled(bind(hole_order.setup_by_size, name, enter=enter)) if by_size else hole_order.setup,
-                 lambda first, end, n_runs: hole_tags.N_WORDS, hole_order.listed, check, search_order)
+                 lambda first, end, n_runs: hole_tags.N_WORDS, hole_order.listed, check, search_order, hole_tags.alone)
 
 
 def in_tree(name: str, decision: Decision, coalesce: str) -> Holes:
@@ -113,7 +114,7 @@ def in_tree(name: str, decision: Decision, coalesce: str) -> Holes:
              "behind": hole_order.behind, "settled": hole_index.settled, "settle": hole_index.settle}
     setup = compiled(bind(hole_index.setup, name, enter=verbs["enter"]))
     return Holes(verbs, decision.choose_indexed, setup, hole_index.n_words, hole_index.indexed,
-                 hole_index.check_settled if coalesce == "deferred" else list_all, None)
+                 hole_index.check_settled if coalesce == "deferred" else list_all, hole_index.leaves, hole_index.node_at)
 
 
 def list_all(area: Any) -> None:

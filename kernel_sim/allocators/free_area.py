@@ -143,10 +143,10 @@ def uncut_ranges(area: FreeArea) -> Iterator[tuple[int, int]]:
         yield int(area.uncut[2 + 2 * at]), int(area.uncut[3 + 2 * at])
 
 
-def places_by_order(blocks: Iterable[tuple[int, int]], lowest: int, top: int) -> list[Place]:
-    """The lists of a buddy, from an order upwards, each with the blocks (pfn, n_frames) of its order as they stand in it, uncut ones cut."""
+def places_by_order(blocks: Iterable[tuple[int, int]], top: int) -> list[Place]:
+    """The lists of a buddy, from order 0 upwards, each with the blocks (pfn, n_frames) of its order as they stand in it, uncut ones cut."""
     of_order: dict[int, list[tuple[int, int]]] = {order: [] for order in range(top + 1)}
     for pfn, n_frames in blocks:
         order = min(n_frames.bit_length() - 1, top)
         of_order[order] += ((first, 1 << order) for first in range(pfn, pfn + n_frames, 1 << order))
-    return [Place(f"order {order}", tuple(of_order[order])) for order in range(lowest, top + 1)]
+    return [Place(f"order {order}", tuple(of_order[order])) for order in range(top + 1)]

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from kernel_sim.allocators import hole_order, hole_tree
-from kernel_sim.allocators.base import EXAMINED
+from kernel_sim.allocators.base import EXAMINED, Place, Request
 from kernel_sim.allocators.hole_order import clear, enter_front, front, move, unlink
 from kernel_sim.allocators.hole_tags import FIRST, MARK, ROVER, HoleArea, check_apart, check_tags, tag
 from kernel_sim.allocators.hole_tree import MISSING, change, clear_tree, first, first_from, first_key, insert, remove
@@ -172,10 +172,31 @@ def setup(area: HoleArea, firsts: Array, ends: Array) -> None:
 def indexed(area: Any) -> Iterator[tuple[int, int]]:
     """Every hole of the tree as (pfn, n_frames). BrokenInvariant where the tree, a key or a tag does not fit."""
     for key, size in hole_tree.entries(area.words):
-        hole, n_frames = key & NIL, size or (key >> 32) + _HALF     # by length, the size is in the key
+        hole, n_frames = hole_in(key, size)
         if not area.first <= hole < area.end or not area.frames[hole]["order"] & FIRST or check_tags(area, hole) != n_frames:
             raise BrokenInvariant(f"the tree has a hole of {n_frames} frames at {hole:#x}, and the boundary tags another or none")
         yield hole, n_frames
+
+
+def hole_in(key: int, size: int) -> tuple[int, int]:
+    """The hole of an entry of the tree, as (pfn, n_frames). By length, the size is in the key."""
+    return key & NIL, size or (key >> 32) + _HALF
+
+
+def leaves(area: Any, request: Request) -> list[Place]:
+    """The nodes that have the holes, in the order of the tree."""
+    n_levels = int(area.words[hole_tree.LEVELS])
+    return [node_place(way, found) for way, _, found in hole_tree.nodes(area.words) if len(way) == n_levels]
+
+
+def node_at(area: Any, node: int) -> Place:
+    """A node as a place to look at, with all holes below it."""
+    return next(node_place(way, found) for way, number, found in hole_tree.nodes(area.words) if number == node)
+
+
+def node_place(way: tuple[int, ...], found: list[tuple[int, int]]) -> Place:
+    """Nodes are called by the way to them: ``node 2.1`` is the first below the second below the root."""
+    return Place("node " + ".".join(str(slot + 1) for slot in way) if way else "root", tuple(hole_in(*entry) for entry in found))
 
 
 def check_settled(area: Any) -> None:

@@ -21,6 +21,7 @@ from itertools import pairwise
 from typing import Any
 
 from kernel_sim.allocators.hole_tags import FIRST, HEAD, MARK, ROVER, TAIL, HoleArea, check_tags, length, tag
+from kernel_sim.allocators.linked_lists import link_between, link_first, link_last, unlink_item
 from kernel_sim.compiled import Array, compiled, int64, plain
 from kernel_sim.errors import BrokenInvariant
 from kernel_sim.frames import NIL, frame
@@ -43,30 +44,14 @@ def behind(area: HoleArea, hole: int) -> int:
 @compiled
 def link(area: HoleArea, before: int, hole: int, after: int) -> None:
     """Put a hole into the list between two others; NIL stands for either end."""
-    frame(area.frames, hole)["prev"] = before
-    frame(area.frames, hole)["next"] = after
-    if before == NIL:
-        area.words[HEAD] = hole
-    else:
-        frame(area.frames, before)["next"] = hole
-    if after == NIL:
-        area.words[TAIL] = hole
-    else:
-        frame(area.frames, after)["prev"] = hole
+    link_between(area.frames, area.words, area.tails, HEAD, before, hole, after)
 
 
 @compiled
 def unlink(area: HoleArea, hole: int, n_frames: int) -> None:
     """`leave`: take a hole out of the list."""
-    before, after = int64(frame(area.frames, hole)["prev"]), int64(frame(area.frames, hole)["next"])
-    if before == NIL:
-        area.words[HEAD] = after
-    else:
-        frame(area.frames, before)["next"] = after
-    if after == NIL:
-        area.words[TAIL] = before
-    else:
-        frame(area.frames, after)["prev"] = before
+    after = behind(area, hole)
+    unlink_item(area.frames, area.words, area.tails, HEAD, hole)
     if area.words[MARK] == hole:
         area.words[MARK] = after
 
@@ -104,12 +89,12 @@ def enter_by_address(area: HoleArea, hole: int, n_frames: int) -> None:
 
 @compiled
 def enter_front(area: HoleArea, hole: int, n_frames: int) -> None:
-    link(area, int64(NIL), hole, front(area))
+    link_first(area.frames, area.words, area.tails, HEAD, hole)
 
 
 @compiled
 def enter_back(area: HoleArea, hole: int, n_frames: int) -> None:
-    link(area, int64(area.words[TAIL]), hole, int64(NIL))
+    link_last(area.frames, area.words, area.tails, HEAD, hole)
 
 
 @compiled

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+from kernel_sim.allocators.base import Place
 from kernel_sim.compiled import Array, compiled, int64, plain
 from kernel_sim.errors import BrokenInvariant
 from kernel_sim.frames import NIL, frame, words_at
@@ -29,6 +30,7 @@ class HoleArea(NamedTuple):
 
     frames: Array
     words: Array        # int64: HEAD, TAIL, ROVER, MARK; then an index's own
+    tails: Array        # int64: the same from TAIL on, for `linked_lists`
     tally: Array
     first: int
     end: int
@@ -36,7 +38,7 @@ class HoleArea(NamedTuple):
 
 @compiled
 def open_area(frames: Array, words: int, n_words: int, tally: Array, first: int, end: int) -> HoleArea:
-    return HoleArea(frames, words_at(words, n_words), tally, first, end)
+    return HoleArea(frames, words_at(words, n_words), words_at(words + 8 * TAIL, n_words - TAIL), tally, first, end)
 
 
 @compiled
@@ -85,6 +87,11 @@ def check_tags(area: Any, hole: int) -> int:
     if not last["order"] & LAST or (n_frames > 1 and int(last["prev"]) != hole):
         raise BrokenInvariant(f"the boundary tags of the hole at {hole:#x} do not fit its {n_frames} frames")
     return n_frames
+
+
+def alone(area: Any, hole: int) -> Place:
+    """A hole as a place to look at."""
+    return Place("", ((hole, int(plain(length)(area, hole))),))
 
 
 def check_apart(holes: Iterable[tuple[int, int]]) -> None:

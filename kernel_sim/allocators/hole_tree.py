@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from kernel_sim.allocators.base import tell
 from kernel_sim.allocators.tree_nodes import (
     COUNT,
     DOWN,
@@ -199,8 +200,10 @@ def change(address: int, n_words: int, key: int, now: int, size: int) -> None:
 @compiled
 def first_under(words: Array, node: int, level: int, size: int) -> int:
     """The key of the first entry of at least that size below a node of that level; there is one."""
+    tell(node, int64(1))
     for _ in range(level):
         node = get(words, node + DOWN + slot_of(words, node, size))
+        tell(node, int64(1))
     return get(words, node + KEY + slot_of(words, node, size))
 
 
@@ -209,14 +212,23 @@ def first(words: Array, size: int) -> tuple[int, int]:
     """(nodes looked at, key of the first entry of at least that size or MISSING)."""
     root, levels = get(words, ROOT), get(words, LEVELS)
     if largest(words, root) < size:
+        tell(root, int64(1))
         return int64(1), int64(MISSING)
     return levels + 1, first_under(words, root, levels, size)
+
+
+@compiled
+def tell_of_path(words: Array) -> None:
+    """The nodes of the latest descent were looked at."""
+    for level in range(get(words, LEVELS), -1, -1):
+        tell(get(words, PATH + 2 * level), int64(1))
 
 
 @compiled
 def first_from(words: Array, key: int, size: int) -> tuple[int, int]:
     """The same among the entries from a key on: up from where the key would be, to the first subtree behind it that has one."""
     looked_at = find(words, key - 1)
+    tell_of_path(words)
     for level in range(get(words, LEVELS) + 1):
         node = get(words, PATH + 2 * level)
         for slot in range(get(words, PATH + 2 * level + 1) + 1, get(words, node + COUNT)):
@@ -231,6 +243,7 @@ def first_from(words: Array, key: int, size: int) -> tuple[int, int]:
 def first_key(words: Array, key: int) -> tuple[int, int]:
     """(nodes looked at, the least key from a key on or MISSING)."""
     looked_at = find(words, key - 1)
+    tell_of_path(words)
     for level in range(get(words, LEVELS) + 1):
         node, slot = get(words, PATH + 2 * level), get(words, PATH + 2 * level + 1) + 1
         if slot < get(words, node + COUNT):
@@ -246,6 +259,17 @@ def entries(words: Any) -> Iterator[tuple[int, int]]:
     if any(key >= after for (key, _), (after, _) in pairwise(found)):
         raise BrokenInvariant("the tree of holes is out of order")
     yield from found
+
+
+def nodes(words: Any) -> Iterator[tuple[tuple[int, ...], int, list[tuple[int, int]]]]:
+    """Every node, each before those below it: the way down to it from the root, slot by slot; the node; all (key, size) below it."""
+    def below(way: tuple[int, ...], node: int) -> Iterator[tuple[tuple[int, ...], int, list[tuple[int, int]]]]:
+        level = int(words[LEVELS]) - len(way)
+        yield way, node, list(_entries(words, node, level))
+        for slot in range(int(words[node + COUNT]) if level else 0):
+            yield from below((*way, slot), int(words[node + DOWN + slot]))
+
+    return below((), int(words[ROOT]))
 
 
 def _entries(words: Any, node: int, level: int) -> Iterator[tuple[int, int]]:

@@ -33,7 +33,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from kernel_sim.allocators import linux_area
-from kernel_sim.allocators.base import EXAMINED, N_TALLIES, Policy, Request, Whole
+from kernel_sim.allocators.base import N_TALLIES, Place, Policy, Request, Whole, examine
 from kernel_sim.allocators.buddy import granted, inner_range, largest_block, order_of
 from kernel_sim.allocators.linux_area import (
     BATCH,
@@ -58,7 +58,9 @@ from kernel_sim.allocators.linux_area import (
     cpu_at,
     cpu_blocks,
     list_of,
+    lists_in_order,
     open_area,
+    place,
     set_block_type,
     typed_blocks,
     words_of_lists,
@@ -126,16 +128,22 @@ def far_free(frames: int, n_frames: int, words: int, n_words: int, tally: int, f
 
 
 @compiled
+def type_of(request: Request) -> int:
+    """The migratetype of a request."""
+    return int64(request.mobility if request.mobility < N_TYPES else UNMOVABLE)
+
+
+@compiled
 def alloc(area: LinuxArea, request: Request) -> int:
     """From the processor's own list, if there is one for the order and something on it."""
     order = order_of(request.n_frames)
-    migratetype = request.mobility if request.mobility < N_TYPES else int64(UNMOVABLE)
+    migratetype = type_of(request)
     cpu = cpu_at(request.cpu % N_CPUS)
     if area.words[N_FREE] - (int64(1) << order) < area.words[HIGH]:
         area.words[BELOW_HIGH] = 1
     if waits(order):
         area.words[cpu + FREED] >>= 1
-        area.tally[EXAMINED] += 1
+        examine(area, cpu + 2 * number_of(order, migratetype))
         pfn = area.words[cpu + 2 * number_of(order, migratetype)]
         if pfn != NIL:
             return take_waiting(area, cpu, pfn, order, migratetype)
@@ -237,10 +245,14 @@ def build(name: str, cpus: str = "1") -> Policy:
         for cpu in range(n_cpus):
             yield from ((pfn, 1 << order) for pfn, order in cpu_blocks(area, cpu))
 
+    def search_order(area: LinuxArea, request: Request) -> list[Place]:
+        return lists_in_order(area, request.cpu % n_cpus, int(plain(type_of)(request)), n_cpus)
+
     def check(area: LinuxArea) -> None:
         check_lists(area)
         for cpu in range(n_cpus):
             check_cpu(area, cpu)
 
     return Policy(name, open_area=open_here, setup=made(setup, set_sizes=made(set_sizes)), alloc=made(alloc, **far), free=made(free, **far),
-                  granted=granted, n_words=n_words, blocks=blocks, check=check, aligned=True)
+                  granted=granted, n_words=n_words, blocks=blocks, check=check, aligned=True,
+                  search_order=search_order, place=place)

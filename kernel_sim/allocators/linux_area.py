@@ -12,13 +12,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from kernel_sim.compiled import Array, compiled, int64
+from kernel_sim.allocators.base import Place
+from kernel_sim.allocators.linked_lists import link_first, link_last, unlink_item
+from kernel_sim.compiled import Array, compiled, int64, plain
 from kernel_sim.errors import BrokenInvariant
 from kernel_sim.frames import NIL, bytes_at, frame, words_at
 from kernel_sim.units import MAX_ORDER, N_ORDERS
 
 UNMOVABLE, MOVABLE, RECLAIMABLE = 0, 1, 2
 N_TYPES = 3
+_TYPE_NAMES = ("unmovable", "movable", "reclaimable")
 TOP = MAX_ORDER
 BLOCK_ORDER = 9
 BLOCK_FRAMES = 1 << BLOCK_ORDER
@@ -43,6 +46,7 @@ class LinuxArea(NamedTuple):
 
     frames: Array
     words: Array        # int64: see above
+    tails: Array        # int64: the same from the second on, for a list's tail is behind its head
     types: Array        # uint8: a pageblock's type, with MOVABLE as 0
     uncut: Array        # int64: [next range, number of ranges, first, end, …] of movable blocks of the top order
     tally: Array
@@ -64,8 +68,8 @@ def words_of_types(first: int, end: int) -> int:
 def open_area(frames: Array, words: int, n_words: int, tally: Array, first: int, end: int) -> LinuxArea:
     types = words_of_lists(N_CPUS)
     uncut = types + words_of_types(first, end)
-    return LinuxArea(frames, words_at(words, n_words), bytes_at(words + 8 * types, 8 * (uncut - types)), words_at(words + 8 * uncut, n_words - uncut),
-                     tally, first, end)
+    return LinuxArea(frames, words_at(words, n_words), words_at(words + 8, n_words - 1), bytes_at(words + 8 * types, 8 * (uncut - types)),
+                     words_at(words + 8 * uncut, n_words - uncut), tally, first, end)
 
 
 # -- pageblocks ---------------------------------------------------------------------------------------------------------------------------
@@ -92,6 +96,18 @@ def list_of(migratetype: int, order: int) -> int:
 
 
 @compiled
+def fallbacks(migratetype: int) -> tuple[int, int]:
+    """The types to fall back to, in this order: other types that cannot be moved come first."""
+    return int64(UNMOVABLE if migratetype == RECLAIMABLE else RECLAIMABLE), int64(UNMOVABLE if migratetype == MOVABLE else MOVABLE)
+
+
+@compiled
+def fallback_lists(migratetype: int, order: int) -> int:
+    """What `examine` calls the lists of the types to fall back to; any other list is called by where it has its head."""
+    return int64(-1 - (N_TYPES * order + migratetype))
+
+
+@compiled
 def cpu_at(cpu: int) -> int:
     """Where a processor's words are."""
     return int64(_CPUS + cpu * _CPU_WORDS)
@@ -100,44 +116,22 @@ def cpu_at(cpu: int) -> int:
 @compiled
 def push(area: LinuxArea, at: int, pfn: int, mark: int) -> None:
     """Put a block at the front of a list."""
-    behind = area.words[at]
     frame(area.frames, pfn)["order"] = mark
-    frame(area.frames, pfn)["next"] = behind
-    frame(area.frames, pfn)["prev"] = NIL
-    if behind != NIL:
-        frame(area.frames, behind)["prev"] = pfn
-    else:
-        area.words[at + 1] = pfn
-    area.words[at] = pfn
+    link_first(area.frames, area.words, area.tails, at, pfn)
 
 
 @compiled
 def append(area: LinuxArea, at: int, pfn: int, mark: int) -> None:
     """Put a block at the end of a list."""
-    before = area.words[at + 1]
     frame(area.frames, pfn)["order"] = mark
-    frame(area.frames, pfn)["next"] = NIL
-    frame(area.frames, pfn)["prev"] = before
-    if before != NIL:
-        frame(area.frames, before)["next"] = pfn
-    else:
-        area.words[at] = pfn
-    area.words[at + 1] = pfn
+    link_last(area.frames, area.words, area.tails, at, pfn)
 
 
 @compiled
 def unlink(area: LinuxArea, at: int, pfn: int) -> None:
     """Take a block out of a list, wherever it stands in it."""
-    behind, before = int64(frame(area.frames, pfn)["next"]), int64(frame(area.frames, pfn)["prev"])
     frame(area.frames, pfn)["order"] = 0
-    if behind != NIL:
-        frame(area.frames, behind)["prev"] = before
-    else:
-        area.words[at + 1] = before
-    if before != NIL:
-        frame(area.frames, before)["next"] = behind
-    else:
-        area.words[at] = behind
+    unlink_item(area.frames, area.words, area.tails, at, pfn)
 
 
 @compiled
@@ -202,3 +196,32 @@ def cpu_blocks(area: LinuxArea, cpu: int) -> Iterator[tuple[int, int]]:
     """Every block that waits on a processor's lists, as (pfn, order)."""
     for number in range(N_CPU_LISTS):
         yield from listed(area, int(cpu_at(cpu)) + 2 * number, ON_CPU)
+
+
+# -- as places to look at -----------------------------------------------------------------------------------------------------------------
+
+
+def place(area: LinuxArea, number: int) -> Place:
+    """What `examine` calls by a number."""
+    if number >= _CPUS:
+        cpu, word = divmod(number - _CPUS, _CPU_WORDS)
+        order, migratetype = divmod(word // 2, N_TYPES)
+        if order > COSTLY_ORDER:
+            order, migratetype = BLOCK_ORDER, MOVABLE if migratetype else UNMOVABLE
+        return Place(f"cpu {cpu} {_TYPE_NAMES[migratetype]} order {order}", tuple((pfn, 1 << order) for pfn, order in listed(area, number, ON_CPU)))
+    if number < 0:
+        order, migratetype = divmod(-1 - number, N_TYPES)
+        types = tuple(map(int, plain(fallbacks)(migratetype)))
+    else:
+        migratetype, order = divmod((number - _LISTS) // 2, N_ORDERS)
+        types = (migratetype,)
+    blocks = ((pfn, 1 << order) for wanted in types for pfn, at, of_type in typed_blocks(area) if (at, of_type) == (order, wanted))
+    return Place(f"{' or '.join(_TYPE_NAMES[it] for it in types)} order {order}", tuple(blocks))
+
+
+def lists_in_order(area: LinuxArea, cpu: int, migratetype: int, n_cpus: int) -> list[Place]:
+    """All lists in the order in which a request of a processor and a type looks at them: its processor's, its type's, those of other types."""
+    cpus = [int(plain(cpu_at)(it)) for it in (cpu, *(other for other in range(n_cpus) if other != cpu))]
+    on_cpus = [[at + 2 * number for number in range(N_CPU_LISTS)] for at in cpus]
+    by_type = [int(plain(list_of)(it, order)) for it in (migratetype, *plain(fallbacks)(migratetype)) for order in range(N_ORDERS)]
+    return [place(area, number) for number in (*on_cpus[0], *by_type, *(number for lists in on_cpus[1:] for number in lists))]

@@ -6,18 +6,18 @@ Source: Linux 6.12, mm/page_alloc.c (`__rmqueue_smallest`, `__rmqueue_claim`, `t
 
 from __future__ import annotations
 
-from kernel_sim.allocators.base import EXAMINED, MERGES, SPLITS
+from kernel_sim.allocators.base import MERGES, SPLITS, examine
 from kernel_sim.allocators.linux_area import (
     BLOCK_FRAMES,
     BLOCK_ORDER,
     MOVABLE,
     N_FREE,
-    RECLAIMABLE,
     TOP,
-    UNMOVABLE,
     LinuxArea,
     append,
     block_type,
+    fallback_lists,
+    fallbacks,
     front,
     is_free,
     list_of,
@@ -47,7 +47,7 @@ def take(area: LinuxArea, pfn: int, found: int, order: int, list_type: int, rest
 def smallest(area: LinuxArea, order: int, migratetype: int) -> int:
     """A block of the smallest order that has one, of this type, or NIL."""
     for found in range(order, TOP + 1):
-        area.tally[EXAMINED] += 1
+        examine(area, list_of(migratetype, found))
         pfn = front(area, migratetype, found)
         if pfn != NIL:
             return take(area, pfn, found, order, migratetype, migratetype)
@@ -56,13 +56,12 @@ def smallest(area: LinuxArea, order: int, migratetype: int) -> int:
 
 @compiled
 def fallback(area: LinuxArea, order: int, migratetype: int) -> int:
-    """The type to fall back to that has a block of exactly this order, or -1: other types that cannot be moved come first."""
-    area.tally[EXAMINED] += 1
-    first = UNMOVABLE if migratetype == RECLAIMABLE else RECLAIMABLE
-    second = UNMOVABLE if migratetype == MOVABLE else MOVABLE
+    """The type to fall back to that has a block of exactly this order, or -1."""
+    examine(area, fallback_lists(migratetype, order))
+    first, second = fallbacks(migratetype)
     if front(area, first, order) != NIL:
-        return int64(first)
-    return int64(second) if front(area, second, order) != NIL else int64(-1)
+        return first
+    return second if front(area, second, order) != NIL else int64(-1)
 
 
 @compiled

@@ -33,12 +33,13 @@ from typing import Any
 import numpy as np
 
 from kernel_sim.allocators import llfree_area
-from kernel_sim.allocators.base import EXAMINED, N_TALLIES, Policy, Request, Whole
+from kernel_sim.allocators.base import N_TALLIES, Place, Policy, Request, Whole, examine
 from kernel_sim.allocators.buddy import granted, largest_block, order_of
 from kernel_sim.allocators.llfree_area import (
     CHILD_FRAMES,
     CPU_WORDS,
     HUGE_ORDER,
+    IN_TREE,
     LAST,
     LOCAL,
     RESERVED,
@@ -48,9 +49,12 @@ from kernel_sim.allocators.llfree_area import (
     TREE,
     LLFreeArea,
     check_children,
+    children_from,
     free_ranges,
+    look_at,
     n_children_of,
     open_area,
+    place,
     put_in_child,
     set_aside,
     take_in_tree,
@@ -132,7 +136,7 @@ def from_others(area: LLFreeArea, cpu: int, order: int, at: int) -> int:
     for kind in range(PARTIAL, ANY + 1):
         for i in range(n_trees):
             tree = near(at, i, n_trees)
-            area.tally[EXAMINED] += 1
+            examine(area, look_at(IN_TREE + kind, tree))
             if not wanted(area, tree, kind, size):
                 continue
             found = take_in_tree(area, tree, order, int64(-1))
@@ -241,8 +245,12 @@ def build(name: str, cpus: str = "1", children: str = "32") -> Policy:
         check_children(area)
         check_trees(area, int(children))
 
+    def search_order(area: LLFreeArea, request: Request) -> list[Place]:
+        return children_from(area, request.cpu % int(cpus), int(children))
+
     return Policy(name, open_area=open_here, setup=made(setup, **own), alloc=made(alloc, **own, far_alloc=far), free=made(free, **own),
-                  granted=granted, n_words=n_words, blocks=free_ranges, check=check, aligned=True)
+                  granted=granted, n_words=n_words, blocks=free_ranges, check=check, aligned=True,
+                  search_order=search_order, place=lambda area, number: place(area, number, int(children)))
 
 
 def check_trees(area: LLFreeArea, n_children: int) -> None:

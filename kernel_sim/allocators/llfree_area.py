@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kernel_sim.allocators.base import EXAMINED, SPLITS
-from kernel_sim.compiled import Array, array_view, compiled, int64, trailing_zeros
+from kernel_sim.allocators.base import SPLITS, Place, examine
+from kernel_sim.compiled import Array, array_view, compiled, int64, plain, trailing_zeros
 from kernel_sim.errors import BrokenInvariant
 from kernel_sim.frames import NO_FRAMES, words_at
 
@@ -36,6 +36,10 @@ N_CPUS = 1
 _ALIGNED = (-1, 0x5555555555555555, 0x1111111111111111, 0x0101010101010101, 0x0001000100010001, 0x0000000100000001)
 """By order, the bits at which an aligned block of a word may begin."""
 
+IN_TREE, IN_CHILD, IN_FIELD = 0, 3, 4
+"""Where it is looked. IN_TREE + k for each of what is asked of a tree, one after the other; IN_FIELD + k for 2^k words at once."""
+_ASKED_OF_A_TREE = ("if partly filled", "if all free", "as it is")
+
 half_words_at = array_view(np.uint16)
 
 
@@ -51,6 +55,12 @@ class LLFreeArea(NamedTuple):
     first: int
     end: int
     base: int           # where the first child begins
+
+
+@compiled
+def look_at(kind: int, at: int) -> int:
+    """What `examine` calls a place: the tree, the child, or the word of a bit field of that number."""
+    return int64(at << 3 | kind)
 
 
 @compiled
@@ -105,7 +115,7 @@ def find_in_field(area: LLFreeArea, child: int, order: int, row: int) -> int:
     group = int64(1) << max(order - ROW_ORDER, 0)
     for i in range(0, ROWS, group):
         at = ((row & ~(group - 1)) + i) % ROWS
-        area.tally[EXAMINED] += 1
+        examine(area, look_at(IN_FIELD + max(order - ROW_ORDER, 0), child * ROWS + at))
         if order < ROW_ORDER:
             bits = free_bits(area.fields[child * ROWS + at], order)
             if bits != 0:
@@ -130,7 +140,7 @@ def take_in_tree(area: LLFreeArea, tree: int, order: int, start: int) -> int:
         begin, row = int64(0), int64(0)
     for i in range(n_children):
         child = first_child + (begin + i) % n_children
-        area.tally[EXAMINED] += 1
+        examine(area, look_at(IN_CHILD, child))
         found = take_huge(area, child, order) if order >= HUGE_ORDER else take_small(area, child, order, row if i == 0 else int64(0))
         if found != NO_FRAMES:
             return found
@@ -214,6 +224,33 @@ def free_ranges(area: LLFreeArea) -> Iterator[tuple[int, int]]:
 def bits_of(area: LLFreeArea, child: int) -> Array:
     """A child's bits, as 512 bytes."""
     return np.unpackbits(area.fields[child * ROWS:(child + 1) * ROWS].astype("<i8").view(np.uint8), bitorder="little")
+
+
+def place(area: LLFreeArea, number: int, n_children: int) -> Place:
+    """What `examine` calls by a number, with what is free there, where a tree has so many children."""
+    kind, at = number & 7, number >> 3
+    if kind < IN_CHILD:
+        n_frames = n_children * CHILD_FRAMES
+        return Place(f"tree {at} {_ASKED_OF_A_TREE[kind - IN_TREE]}", _free_between(area, at * n_frames, (at + 1) * n_frames))
+    if kind == IN_CHILD:
+        return Place(f"child {at}", _free_between(area, at * CHILD_FRAMES, (at + 1) * CHILD_FRAMES))
+    first, end = 64 * at, 64 * (at + (1 << (kind - IN_FIELD)))
+    return Place(f"frames {max(area.base + first, area.first)}-{min(area.base + end, area.end) - 1}", _free_between(area, first, end))
+
+
+def children_from(area: LLFreeArea, cpu: int, n_children: int) -> list[Place]:
+    """The children as places: those of the processor's tree from where it was served last and round, then those of the other trees."""
+    own = int(area.cpus[CPU_WORDS * cpu + TREE]) - 1
+    start = int(area.cpus[CPU_WORDS * cpu + START]) >> HUGE_ORDER
+    order = sorted(range(len(area.children)), key=lambda child: (child // n_children != own, child // n_children == own and child < start, child))
+    return [place(area, int(plain(look_at)(IN_CHILD, child)), n_children) for child in order]
+
+
+def _free_between(area: LLFreeArea, first: int, end: int) -> tuple[tuple[int, int], ...]:
+    """What is free of some frames, counted from the base, as (pfn, n_frames)."""
+    first, end = area.base + first, area.base + end
+    cut = ((max(pfn, first), min(pfn + n_frames, end)) for pfn, n_frames in free_ranges(area))
+    return tuple((low, high - low) for low, high in sorted(cut) if low < high)
 
 
 def _runs(flags: Array) -> Iterator[tuple[int, int]]:

@@ -19,7 +19,7 @@ list: at what is left of it, if that stays there, or else at the hole that stood
 
 from __future__ import annotations
 
-from kernel_sim.allocators.base import EXAMINED, Policy
+from kernel_sim.allocators.base import Policy, examine
 from kernel_sim.allocators.fits import FIT_PARAMETERS, Decision, fit
 from kernel_sim.allocators.hole_index import next_hole
 from kernel_sim.allocators.hole_order import behind, front
@@ -48,7 +48,7 @@ def choose(area: HoleArea, n_frames: int) -> int:
 def search(area: HoleArea, hole: int, stop: int, n_frames: int) -> int:
     """The first hole that is large enough, before `stop`."""
     while hole != stop:
-        area.tally[EXAMINED] += 1
+        examine(area, hole)
         if length(area, hole) >= n_frames:
             return hole
         hole = behind(area, hole)

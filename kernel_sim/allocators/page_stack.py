@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from kernel_sim.allocators.base import EXAMINED, Place, Policy, Request
+from kernel_sim.allocators.base import Place, Policy, Request, examine
 from kernel_sim.allocators.free_area import (
     FreeArea,
     add_uncut,
@@ -40,7 +40,7 @@ def alloc(area: FreeArea, request: Request) -> int:
     """Pop."""
     if request.n_frames != 1:
         return NO_FRAMES
-    area.tally[EXAMINED] += 1
+    examine(area, 0)
     pfn = front(area, 0, 0)
     if pfn == NIL:
         return NO_FRAMES
@@ -77,5 +77,8 @@ def build(name: str) -> Policy:
         for _ in blocks(area):      # walks every link, and says where one is torn
             pass
 
+    def stack(area: Any) -> Place:
+        return Place("stack", tuple((frame, 1) for pfn, n in blocks(area) for frame in range(pfn, pfn + n)))
+
     return Policy(name, open_area=open_area, setup=setup, alloc=alloc, free=free, granted=granted, n_words=n_words, blocks=blocks, check=check,
-                  search_order=lambda area, n_frames: [Place("stack", tuple((frame, 1) for pfn, n in blocks(area) for frame in range(pfn, pfn + n)))])
+                  search_order=lambda area, request: [stack(area)], place=lambda area, number: stack(area))

@@ -97,7 +97,7 @@ class PlainArea:
         if hasattr(self.instance, "check"):
             self.call("check")
 
-    def search_order(self, n_frames: int) -> list[Place]:
+    def search_order(self, request: Request) -> list[Place]:
         """Its free blocks, in its own order."""
         try:
             return [Place("", ((self.number(pfn, "search_order"), self.number(n, "search_order")),)) for pfn, n in self.call("search_order")]

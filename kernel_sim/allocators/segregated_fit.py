@@ -22,10 +22,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from kernel_sim.allocators.base import EXAMINED, Place, Policy, Whole
+from kernel_sim.allocators.base import Policy, Whole, examine
 from kernel_sim.allocators.hole_tags import length
-from kernel_sim.allocators.size_classes import ClassArea, Steps, behind, class_of, classes_of, enter, enter_back, least_class
-from kernel_sim.compiled import bind, compiled, int64, plain
+from kernel_sim.allocators.size_classes import ClassArea, Steps, behind, class_of, enter, enter_back, least_class
+from kernel_sim.compiled import bind, compiled, int64
 from kernel_sim.frames import NIL
 
 PARAMETERS: dict[str, Any] = {"classes": ("powers", "quarters"), "order": ("lifo", "fifo"), "tries": Whole(16, 1, 64)}
@@ -37,7 +37,7 @@ def first_of_own_class(area: ClassArea, n_frames: int, tries: int) -> int:
     """The first hole of the request's class that is large enough, among the first `tries`; NIL for none."""
     hole = int64(area.heads[class_of(n_frames)])
     while hole != NIL and tries > 0:
-        area.tally[EXAMINED] += 1
+        examine(area, ~hole)
         if length(area, hole) >= n_frames:
             return hole
         hole = behind(area, hole)
@@ -53,7 +53,7 @@ def choose(area: ClassArea, n_frames: int) -> int:
         return hole
     larger = least_class(area, class_of(n_frames) + 1)
     if larger >= 0:
-        area.tally[EXAMINED] += 1
+        examine(area, larger)
         return int64(area.heads[larger])
     return first_of_own_class(area, n_frames, area.end - area.first)
 
@@ -61,9 +61,4 @@ def choose(area: ClassArea, n_frames: int) -> int:
 def build(name: str, classes: str, order: str, tries: str) -> Policy:
     steps = Steps(name, {"powers": 0, "quarters": 2}[classes], {"lifo": enter, "fifo": enter_back}[order])
     steps.names["first_of_own_class"] = steps.bind(first_of_own_class)
-
-    def search_order(area: Any, n_frames: int) -> list[Place]:
-        own = steps.own_class(area, n_frames)
-        return own[:int(tries)] + (classes_of(area, int(plain(steps.names["class_of"])(n_frames)) + 1, steps.second_level) or own)
-
-    return steps.policy(bind(choose, name, TRIES=int(tries)), search_order)
+    return steps.policy(bind(choose, name, TRIES=int(tries)))

@@ -17,8 +17,9 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from kernel_sim.allocators import holes
-from kernel_sim.allocators.base import EXAMINED, Place, Policy
-from kernel_sim.allocators.hole_tags import FIRST, LAST, length, tag
+from kernel_sim.allocators.base import Place, Policy, Request, examine
+from kernel_sim.allocators.hole_tags import FIRST, LAST, alone, length, tag
+from kernel_sim.allocators.linked_lists import link_first, link_last, unlink_item
 from kernel_sim.compiled import Array, bind, bit_length, compiled, int64, plain, trailing_zeros
 from kernel_sim.errors import BrokenInvariant
 from kernel_sim.frames import NIL, frame, words_at
@@ -34,7 +35,7 @@ class ClassArea(NamedTuple):
     powers: Array       # int64: one word, the first level's bitmap
     classes: Array      # int64 by power: the second level's bitmaps
     heads: Array        # int64 by class: the hole that is first in its list, or NIL
-    tails: Array        # int64 by class: the hole that is last
+    tails: Array        # int64 by class: the hole that is last, or NIL
     tally: Array
     first: int
     end: int
@@ -80,47 +81,27 @@ def least_class(area: ClassArea, wanted: int) -> int:
 def enter(area: ClassArea, hole: int, n_frames: int) -> None:
     """Put a hole at the front of its class."""
     at = class_of(n_frames)
-    behind = area.heads[at]
-    frame(area.frames, hole)["next"] = behind
-    frame(area.frames, hole)["prev"] = NIL
-    area.heads[at] = hole
-    if behind != NIL:
-        frame(area.frames, behind)["prev"] = hole
-    else:
-        area.tails[at] = hole
+    if area.heads[at] == NIL:
         mark_filled(area, at)
+    link_first(area.frames, area.heads, area.tails, at, hole)
 
 
 @compiled
 def enter_back(area: ClassArea, hole: int, n_frames: int) -> None:
     """Put a hole at the end of its class."""
     at = class_of(n_frames)
-    before = area.tails[at] if area.heads[at] != NIL else int64(NIL)
-    frame(area.frames, hole)["next"] = NIL
-    frame(area.frames, hole)["prev"] = before
-    area.tails[at] = hole
-    if before != NIL:
-        frame(area.frames, before)["next"] = hole
-    else:
-        area.heads[at] = hole
+    if area.heads[at] == NIL:
         mark_filled(area, at)
+    link_last(area.frames, area.heads, area.tails, at, hole)
 
 
 @compiled
 def leave(area: ClassArea, hole: int, n_frames: int) -> None:
     """Take a hole out of its class, wherever it stands in it."""
     at = class_of(n_frames)
-    behind, before = int64(frame(area.frames, hole)["next"]), int64(frame(area.frames, hole)["prev"])
-    if behind != NIL:
-        frame(area.frames, behind)["prev"] = before
-    else:
-        area.tails[at] = before
-    if before != NIL:
-        frame(area.frames, before)["next"] = behind
-    else:
-        area.heads[at] = behind
-        if behind == NIL:
-            mark_empty(area, at)
+    unlink_item(area.frames, area.heads, area.tails, at, hole)
+    if area.heads[at] == NIL:
+        mark_empty(area, at)
 
 
 @compiled
@@ -164,7 +145,7 @@ def good_fit(area: ClassArea, n_frames: int) -> int:
     found = least_class(area, class_from(n_frames))
     if found < 0:
         return NIL
-    area.tally[EXAMINED] += 1
+    examine(area, found)
     return int64(area.heads[found])
 
 
@@ -173,6 +154,7 @@ def setup(area: ClassArea, firsts: Array, ends: Array) -> None:
     """One hole for each free run, entered from the highest down."""
     for at in range(len(area.heads)):
         area.heads[at] = NIL
+        area.tails[at] = NIL
     for i in range(len(firsts) - 1, -1, -1):
         enter(area, firsts[i], ends[i] - firsts[i])
         tag(area, firsts[i], ends[i] - firsts[i])
@@ -199,8 +181,10 @@ def listed(area: Any) -> Iterator[tuple[int, int, int]]:
                 raise BrokenInvariant(f"the boundary tags of the hole at {hole:#x} do not fit its {n_frames} frames")
             yield at, hole, n_frames
             before, hole = hole, int(record["next"])
-        if before != NIL and int(area.tails[at]) != before:
-            raise BrokenInvariant(f"the last hole of class {at} is {before:#x}, and not {int(area.tails[at]):#x}")
+        last = int(area.tails[at])
+        if last != before:
+            raise BrokenInvariant(f"the last hole of class {at} is {before:#x}, and not {last:#x}" if before != NIL
+                                  else f"class {at} is empty, and has a last hole, {last:#x}")
 
 
 def blocks(area: Any) -> Iterator[tuple[int, int]]:
@@ -227,13 +211,11 @@ def check_holes(area: Any, second_level: int) -> None:
             raise BrokenInvariant(f"the first level's bitmap is wrong about power {power}, class {at}")
 
 
-def classes_of(area: Any, lowest: int, second_level: int) -> list[Place]:
-    """The classes that have a hole, from one upwards, each with its list and named by its least size."""
-    of_class: dict[int, list[tuple[int, int]]] = {}
-    for at, hole, n_frames in listed(area):
-        if at >= lowest:
-            of_class.setdefault(at, []).append((hole, n_frames))
-    return [Place(f"from {least_size(at, second_level)}", tuple(holes)) for at, holes in of_class.items()]
+def place(area: Any, number: int, second_level: int) -> Place:
+    """What `examine` calls by a number: the list of a class, named by its least size, or, at ~pfn, a hole."""
+    if number < 0:
+        return alone(area, ~number)
+    return Place(f"from {least_size(number, second_level)}", tuple((hole, n_frames) for at, hole, n_frames in listed(area) if at == number))
 
 
 class Steps:
@@ -251,16 +233,14 @@ class Steps:
         """A function that calls some of the steps by name, made for the policy."""
         return compiled(bind(function, self.name, **self.names, **names))
 
-    def search_order(self, area: Any, n_frames: int) -> list[Place]:
-        """`good_fit`: the classes that have a hole, from the one on where every hole is large enough."""
-        return classes_of(area, int(plain(self.names["class_from"])(n_frames)), self.second_level)
+    def search_order(self, area: Any, request: Request) -> list[Place]:
+        """The classes that have a hole, from the smallest upwards."""
+        return [self.place(area, at) for at in sorted({at for at, _, _ in listed(area)})]
 
-    def own_class(self, area: Any, n_frames: int) -> list[Place]:
-        """The holes of the request's own class, one by one."""
-        own = int(plain(self.names["class_of"])(n_frames))
-        return [Place("", ((hole, n),)) for at, hole, n in listed(area) if at == own]
+    def place(self, area: Any, number: int) -> Place:
+        return place(area, number, self.second_level)
 
-    def policy(self, choose: Callable[..., Any], search_order: Callable[[Any, int], list[Place]] | None = None) -> Policy:
+    def policy(self, choose: Callable[..., Any]) -> Policy:
         """The policy that is made of one decision: which hole."""
         give = self.bind(holes.give)
         carve = self.bind(holes.carve, give=give, split_off=holes.low_end, note=note_nothing)
@@ -269,4 +249,4 @@ class Steps:
                       alloc=self.bind(holes.alloc, choose=self.bind(choose), carve=carve), free=self.bind(holes.free),
                       granted=holes.granted, n_words=lambda first, end, n_runs: n_words, blocks=blocks,
                       check=lambda area: check_holes(area, self.second_level), take=self.bind(holes.take, give=give),
-                      search_order=search_order or self.search_order)
+                      search_order=self.search_order, place=self.place)

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from kernel_sim.allocators import buddy, free_area
-from kernel_sim.allocators.base import EXAMINED, MERGES, SPLITS, Place, Policy, Request
+from kernel_sim.allocators.base import MERGES, SPLITS, Place, Policy, Request, examine
 from kernel_sim.allocators.free_area import FreeArea, is_free, linked_blocks, push, remove, uncut_ranges
 from kernel_sim.compiled import Array, bind, compiled, int64, trailing_zeros
 from kernel_sim.errors import BrokenInvariant
@@ -77,7 +77,7 @@ def alloc(area: FreeArea, request: Request) -> int:
     """Take a block of the smallest sufficient class that has one, and split it down."""
     wanted = class_for(request.n_frames)
     for found in range(wanted, TOP + 1):
-        area.tally[EXAMINED] += 1
+        examine(area, found)
         pfn = front(area, found, TOP)
         if pfn != NIL:
             remove(area, pfn, found)
@@ -195,9 +195,8 @@ def subdivided(name: str, sizes: Sequence[int], smaller: Sequence[int]) -> Polic
         yield from ((pfn, sizes[kind]) for pfn, kind in linked_blocks(area, top))
         yield from ((first, end - first) for first, end in uncut_ranges(area))
 
-    def search_order(area: Any, n_frames: int) -> list[Place]:
-        found = {size: tuple(block for block in whole_blocks(area) if block[1] == size) for size in sizes if size >= n_frames}
-        return [Place(f"size {size}", those) for size, those in found.items()]
+    def place(area: Any, kind: int) -> Place:
+        return Place(f"size {sizes[kind]}", tuple(block for block in whole_blocks(area) if block[1] == sizes[kind]))
 
     def whole_blocks(area: Any) -> Iterator[tuple[int, int]]:
         for first, n_frames in blocks(area):
@@ -205,7 +204,8 @@ def subdivided(name: str, sizes: Sequence[int], smaller: Sequence[int]) -> Polic
 
     return Policy(name, open_area=made(free_area.open_area), setup=made(buddy.setup, **own), alloc=made(alloc, **own), free=made(free, **own),
                   granted=made(granted, **own), n_words=bind(free_area.n_words, name, **constants), blocks=blocks,
-                  check=lambda area: check(area, sizes, smaller), search_order=search_order)
+                  check=lambda area: check(area, sizes, smaller), search_order=lambda area, request: [place(area, kind) for kind in range(top + 1)],
+                  place=place)
 
 
 def check(area: Any, sizes: Sequence[int], smaller: Sequence[int]) -> None:

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from kernel_sim.allocators.base import EXAMINED, Policy, Whole
+from kernel_sim.allocators.base import Policy, Whole, examine
 from kernel_sim.allocators.hole_tags import length
 from kernel_sim.allocators.size_classes import ClassArea, Steps, behind, class_of, good_fit
 from kernel_sim.compiled import compiled, int64
@@ -37,7 +37,7 @@ def good_fit_or_own(area: ClassArea, n_frames: int) -> int:
     if hole == NIL:
         hole = int64(area.heads[class_of(n_frames)])
         while hole != NIL:
-            area.tally[EXAMINED] += 1
+            examine(area, ~hole)
             if length(area, hole) >= n_frames:
                 return hole
             hole = behind(area, hole)
@@ -46,6 +46,4 @@ def good_fit_or_own(area: ClassArea, n_frames: int) -> int:
 
 def build(name: str, second_level: str, fallback: str) -> Policy:
     steps = Steps(name, int(second_level))
-    if fallback == "none":
-        return steps.policy(good_fit)
-    return steps.policy(good_fit_or_own, lambda area, n_frames: steps.search_order(area, n_frames) or steps.own_class(area, n_frames))
+    return steps.policy({"none": good_fit, "own-class": good_fit_or_own}[fallback])

@@ -11,7 +11,7 @@ The characters alone tell everything; colour only adds to them. A free block is 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import groupby
+from itertools import groupby, pairwise
 from typing import TYPE_CHECKING
 
 from kernel_sim.allocators.base import Place
@@ -21,6 +21,8 @@ from kernel_sim.zones import Range
 
 if TYPE_CHECKING:
     from rich.text import Text
+
+Block = tuple[int, int]
 
 _LABEL = 9          # columns of a line's name
 _LONGEST_ROW = 64   # cells
@@ -47,13 +49,21 @@ def question(step: Step, width: int) -> Iterator[Text]:
 
 def answer(step: Step, width: int) -> Iterator[Text]:
     """What the step did, after its question."""
-    yield from _free_list("looked at", step.looked_at, step.looked_at, step.taken, width)
+    if marks_tell_all(step):
+        yield from _free_list("looked at", step.looked_at, step.looked_at, step.taken, width)
+    else:
+        yield from _looks(step, width)
     yield from _outcome(step, width)
 
 
 def whole(step: Step, width: int) -> Iterator[Text]:
     """A step at once."""
-    yield from (_title(step), *_rows("before", step.before, "", width), *_free_list("free", step.places, step.looked_at, step.taken, width))
+    yield from (_title(step), *_rows("before", step.before, "", width))
+    if marks_tell_all(step):
+        yield from _free_list("free", step.places, step.looked_at, step.taken, width)
+    else:
+        yield from _free_list("free", [place for place in step.places if place.blocks], step.looked_at, step.taken, width)
+        yield from _looks(step, width)
     yield from _outcome(step, width)
 
 
@@ -137,9 +147,9 @@ def _style(sign: str) -> str:
 
 def _free_list(label: str, places: Iterable[Place], looked_at: Iterable[Place], taken: Iterable[Range], width: int) -> Iterator[Text]:
     """Named lists on a line each, with `?` behind the name of one that was looked at; blocks without a name in a row, marked one by one."""
-    looked, gone = set(looked_at), set(taken)
-    single = [(place.blocks[0], place in looked) for place in places if not place.name]
-    named = [place for place in places if place.name and (place.blocks or place in looked)]
+    looked, gone = {_key(place) for place in looked_at}, set(taken)
+    single = [(place.blocks[0], _key(place) in looked) for place in places if not place.name]
+    named = [place for place in places if place.name and (place.blocks or _key(place) in looked)]
     if single or not named:
         words = [_entry(block, gone, was_looked_at) for block, was_looked_at in single]
         if words or label == "free":
@@ -149,20 +159,67 @@ def _free_list(label: str, places: Iterable[Place], looked_at: Iterable[Place], 
     longest = max(len(name) for name, _, _ in rows)
     for number, (name, blocks, was_looked_at) in enumerate(rows):
         shown = [block for at, block in enumerate(blocks) if at < _LONGEST_LIST or (block[0], sum(block)) in gone]
-        words = [_entry(block, gone, False) for block in shown] or [("empty", "dim")]
+        words = [_entry(block, gone, block in looked) for block in shown] or [("empty", "dim")]
         if len(shown) < len(blocks):
             words.append((f"and {len(blocks) - len(shown)} more", "dim"))
         yield from _wrapped(label if not number else "", [(f"{name:{longest}}", _LOOKED if was_looked_at else ""), *words], width, "  ")
 
 
-def _lists(places: Iterable[Place], looked_at: set[Place]) -> Iterator[tuple[str, Sequence[tuple[int, int]], bool]]:
-    """Name, blocks, and whether it was looked at, of each list; of empty lists that follow each other only the first and the last are named."""
+def _lists(places: Iterable[Place], looked_at: set[str | Block]) -> Iterator[tuple[str, Sequence[tuple[int, int]], bool]]:
+    """Name, blocks, and whether it was looked at, of each list; empty ones, which were looked at, are drawn together where their names count on."""
     for empty, group in groupby(places, lambda place: not place.blocks):
         lists = list(group)
-        if empty and len(lists) > 1:
-            yield f"{lists[0].name} to {lists[-1].name}?", (), True
+        if empty:
+            yield from ((f"{name}?", (), True) for name in _counted_on([place.name for place in lists]))
         else:
-            yield from ((place.name + ("?" if place in looked_at else ""), place.blocks, place in looked_at) for place in lists)
+            yield from ((place.name + ("?" if _key(place) in looked_at else ""), place.blocks, _key(place) in looked_at) for place in lists)
+
+
+def _key(place: Place) -> str | Block:
+    """What tells a place from others, whatever is in it now: a list's name, or a block."""
+    return place.name or place.blocks[0]
+
+
+def marks_tell_all(step: Step) -> bool:
+    """Whether marks on the free list say all about where it was looked: there alone, from its begin to its end, nowhere twice."""
+    shown = [key for place in step.places for key in (_key(place), *(place.blocks if place.name else ()))]
+    at = [shown.index(_key(place)) if _key(place) in shown else -1 for place in step.looked_at]
+    return all(one < other for one, other in pairwise([-1, *at]))
+
+
+def _looks(step: Step, width: int) -> Iterator[Text]:
+    """Where it was looked, one after the other; names that only count on are drawn together."""
+    words: list[tuple[str, str]] = []
+    for named, places in groupby(step.looked_at, lambda place: bool(place.name)):
+        words += ((name, "") for name in (_counted_on([place.name for place in places]) if named else map(_listed, places)))
+    yield from _wrapped("looked at", words, width, ", ")
+
+
+def _counted_on(names: Sequence[str]) -> Iterator[str]:
+    """``order 3 to 5`` for order 3, order 4, order 5, and the same downwards."""
+    at = 0
+    while at < len(names):
+        what, number = _number_in(names[at])
+        last, by = at, 0
+        while last + 1 < len(names) and number is not None:
+            other, following = _number_in(names[last + 1])
+            by = by or (-1 if following is not None and following < number else 1)
+            if other != what or following != number + by * (last + 1 - at):
+                break
+            last += 1
+        yield names[at] if last == at else f"{names[at]} to {_number_in(names[last])[1]}"
+        at = last + 1
+
+
+def _listed(place: Place) -> str:
+    """A block alone, as it is written."""
+    return "{}:{}".format(*place.blocks[0])
+
+
+def _number_in(name: str) -> tuple[str, int | None]:
+    """A name without the number at its end, and that number."""
+    what, _, number = name.rpartition(" ")
+    return (what, int(number)) if number.isdigit() else (name, None)
 
 
 def _entry(block: tuple[int, int], taken: set[Range], was_looked_at: bool) -> tuple[str, str]:

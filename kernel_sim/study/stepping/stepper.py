@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from kernel_sim.allocators.base import EXAMINED, MERGES, SPLITS, Place, Policy
+from kernel_sim.allocators.base import EXAMINED, MERGES, SPLITS, Place, Policy, Request, watching
 from kernel_sim.allocators.plain import load_policy
 from kernel_sim.errors import BadInput, OutOfFrames
 from kernel_sim.frames import FREE, PAD
@@ -25,6 +25,8 @@ MAX_FRAMES = 4096
 
 FREE_SIGN, PAD_SIGN = ".", "+"
 _LARGEST_SHARE = 6
+NOTHING_ASKED = Request(1, 0, 0, 0)
+"""For the order of the search when there is no request."""
 
 
 @dataclass(frozen=True)
@@ -40,9 +42,9 @@ class Step:
     """One operation and what became of it.
 
     `before` and `after` have a character a frame: the letter of its allocation, ``+`` for padding, ``.`` for free. `places` are the policy's lists
-    before, in its search order; `looked_at` those it looked at, where it can be told. `range` are the frames placed or freed, None for none.
-    `taken` are the free blocks that an allocation came out of. `problem` says why nothing was done, and `nearest` are the frames where a request
-    that failed would most nearly have fitted.
+    before, in its search order; `looked_at` where it looked, one after the other, each as it was then. `range` are the frames placed or freed,
+    None for none. `taken` are the free blocks that an allocation came out of. `problem` says why nothing was done, and `nearest` are the frames
+    where a request that failed would most nearly have fitted.
     """
 
     number: int
@@ -87,25 +89,29 @@ class Stepper:
         states = self.manager.table.frames["state"].tolist()
         return "".join({FREE: FREE_SIGN, PAD: PAD_SIGN}.get(state, letter) for state, letter in zip(states, self._letters, strict=True))
 
-    def places(self, n_frames: int = 1) -> tuple[Place, ...]:
-        """Where the policy would look for so many frames, in its order; for one frame, everywhere."""
+    def places(self, request: Request = NOTHING_ASKED) -> tuple[Place, ...]:
+        """What the policy has to give, in the order in which such a request would look at it."""
         policy = self.manager.policy
         if policy.search_order is not None:
-            return tuple(policy.search_order(self._area(), n_frames))
+            return tuple(policy.search_order(self._area(), request))
         blocks = _free_runs(self.picture()) if policy.plain else policy.blocks(self._area())
         return tuple(Place("", ((int(pfn), int(n)),)) for pfn, n in blocks)
 
     def step(self, operation: Operation) -> Step:
         """Carry out one operation."""
         self._n_steps += 1
-        before, places, search = self.picture(), self.places(), self.places(operation.n_frames) if operation.allocates else ()
+        before = self.picture()
+        places = self.places(Request(operation.n_frames, operation.owner, operation.cpu, operation.mobility))
         tallies = self._tallies()
-        done, nearest, problem = self._alloc(operation) if operation.allocates else self._free(operation)
+        looked_at: list[Place] = []
+        with watching(lambda number: looked_at.append(self._place(number))):
+            done, nearest, problem = self._alloc(operation) if operation.allocates else self._free(operation)
         counted = [now - then for now, then in zip(self._tallies(), tallies, strict=True)]
-        can_tell = self.has_order and operation.allocates and counted[0] <= len(search)
+        if self.has_order and self.manager.policy.plain and operation.allocates:
+            looked_at = list(places[:counted[0]])       # it says how many, and not which: so they are the first ones of its order
         had, has = _ranges(places), _ranges(self.places())
         taken = tuple(it for it in had if done and operation.allocates and it[0] < done[1] and done[0] < it[1])
-        return Step(self._n_steps, operation, before, self.picture(), places, search[:counted[0]] if can_tell else (), has, done, taken,
+        return Step(self._n_steps, operation, before, self.picture(), places, tuple(looked_at), has, done, taken,
                     tuple(_splits(had, has, done if operation.allocates else None)),
                     tuple(_joins(had, has, None if operation.allocates else done)), (counted[0], counted[1], counted[2]), problem, nearest)
 
@@ -146,6 +152,11 @@ class Stepper:
             return f"{said}; {where} is free, but the policy did not find it in one piece"
         holders = "".join(sorted(set(self.picture()[nearest.first_pfn:nearest.end_pfn]) - {FREE_SIGN, PAD_SIGN}))
         return f"{said}; nearest fit {where}, {nearest.n_taken} of it taken ({', '.join(holders)})"
+
+    def _place(self, number: int) -> Place:
+        place = self.manager.policy.place
+        assert place is not None, "who calls `examine` says what its numbers mean"
+        return place(self._area(), number)
 
     def _area(self) -> Any:
         return self.manager.area(0)
