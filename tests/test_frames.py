@@ -38,7 +38,7 @@ LETTERS = ".HTPR_"      # by state
 
 def table_of(text: str) -> Table:
     """A table with one letter a frame."""
-    table = Table(lazy_zeros(len(text), FRAME), np.ones((len(text) >> CHUNK_SHIFT) + 1, np.uint8))
+    table = Table(lazy_zeros(len(text), FRAME), np.ones((len(text) >> CHUNK_SHIFT) + 1, np.uint8), lazy_zeros(len(text), np.uint16))
     table.frames["state"] = [LETTERS.index(letter) for letter in text]
     return table
 
@@ -112,7 +112,7 @@ def test_a_frame_freed_before_is_a_double_free() -> None:
 
 
 def test_mark() -> None:
-    table = Table(lazy_zeros(5000, FRAME), np.zeros(5, np.uint8))
+    table = Table(lazy_zeros(5000, FRAME), np.zeros(5, np.uint8), lazy_zeros(5000, np.uint16))
     mark(table, 3, 6, HEAD)
     mark(table, 6, 8, RESERVED)
     mark(table, 4095, 4097, HOLE)
