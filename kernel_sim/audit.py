@@ -166,3 +166,17 @@ def _check_policy(manager: FrameManager, zone: int) -> None:
     if not np.array_equal(own, table):
         strange = sorted(set(map(tuple, own.tolist())) ^ set(map(tuple, table.tolist())))
         raise BrokenInvariant(f"{where} and the frame table disagree about what is free, first at {strange[0][0]:#x} to {strange[0][1]:#x}")
+    _check_marks(manager, zone, where, np.concatenate([firsts, ends - 1]))
+
+
+def _check_marks(manager: FrameManager, zone: int, where: str, edges: Array) -> None:
+    """A policy marks, in the record's ``order``, frames at the edges of its free blocks. Elsewhere a mark would be taken for a block that is none.
+
+    What was never touched is not looked at: a mark is left behind where something was given out or taken back.
+    """
+    for first, end in touched_runs(manager.table):
+        first, end = max(first, manager.zones[zone].first_pfn), min(end, manager.zones[zone].end_pfn)
+        marked = first + np.flatnonzero(manager.table.frames["order"][first:max(first, end)])
+        stale = np.setdiff1d(marked, edges)
+        if len(stale):
+            raise BrokenInvariant(f"{where} left a mark on frame {stale[0]:#x}, which is no edge of a free block")
