@@ -37,7 +37,9 @@ if TYPE_CHECKING:
         OutOfFrames,
         OutOfRange,
         Reserved,
+        Shared,
         SimError,
+        TooManyUsers,
     )
     from kernel_sim.heap import Heap
     from kernel_sim.machine.machine import Machine
@@ -52,13 +54,14 @@ _HOME = {
     "FrameManager": "manager", "Zone": "zones", "Machine": "machine.machine", "SegmentTable": "segments", "Trace": "study.trace",
     "replay": "study.replay", "load_policy": "allocators.plain", "Heap": "heap", "SlabAllocator": "slab",
 }
-_ERRORS = ("SimError", "OutOfFrames", "BadFree", "DoubleFree", "NotAllocated", "InteriorFree", "OutOfRange", "Reserved", "NoSuchSegment",
-           "Misaligned", "Foreign", "HeapFull", "CacheInUse", "GuestFault", "BadInput", "BadPolicy", "BrokenInvariant")
+_ERRORS = ("SimError", "OutOfFrames", "BadFree", "DoubleFree", "NotAllocated", "InteriorFree", "OutOfRange", "Reserved", "Shared",
+           "TooManyUsers", "NoSuchSegment", "Misaligned", "Foreign", "HeapFull", "CacheInUse", "GuestFault", "BadInput", "BadPolicy",
+           "BrokenInvariant")
 
 __all__ = [
-    "BadFree", "BadInput", "BadPolicy", "BrokenInvariant", "CacheInUse", "DoubleFree", "Foreign", "FrameManager", "GuestFault", "Heap", "HeapFull",
-    "InteriorFree", "Machine", "Misaligned", "NoSuchSegment", "NotAllocated", "OutOfFrames", "OutOfRange", "Reserved", "SegmentTable", "SimError",
-    "SlabAllocator", "Trace", "Zone", "load_policy", "replay",
+    "BadFree", "BadInput", "BadPolicy", "BrokenInvariant", "CacheInUse", "DoubleFree", "Foreign", "FrameManager", "GuestFault", "Heap",
+    "HeapFull", "InteriorFree", "Machine", "Misaligned", "NoSuchSegment", "NotAllocated", "OutOfFrames", "OutOfRange", "Reserved", "SegmentTable",
+    "Shared", "SimError", "SlabAllocator", "TooManyUsers", "Trace", "Zone", "load_policy", "replay",
 ]
 
 

@@ -6,20 +6,35 @@ must tell the same story.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kernel_sim.compiled import Array, entry
+from kernel_sim.compiled import Array, entry, interpreted
 from kernel_sim.errors import BrokenInvariant
-from kernel_sim.frames import CHUNK_SHIFT, HEAD, HOLE, PAD, RESERVED, RUN_FREE, RUN_USED, TAIL, state_runs
+from kernel_sim.frames import (
+    CHUNK_SHIFT,
+    HEAD,
+    HOLE,
+    PAD,
+    RESERVED,
+    RUN_FREE,
+    RUN_USED,
+    SHARED_HEAD,
+    SHARED_TAIL,
+    TAIL,
+    count_frames,
+    state_runs,
+    touched_runs,
+)
+from kernel_sim.users import home
 from kernel_sim.zones import subtract
 
 if TYPE_CHECKING:
     from kernel_sim.manager import FrameManager
 
 _GRAMMAR = ("", "a tail that follows no head", "padding that follows no allocation", "a state that does not exist",
-            "a frame that is not free in a part of the table that was never touched")
+            "a frame that is not free in a part of the table that was never touched", "an allocation of two owners")
 
 
 def audit(manager: FrameManager) -> None:
@@ -27,6 +42,7 @@ def audit(manager: FrameManager) -> None:
     _check_table(manager)
     _check_counts(manager)
     _check_fixed(manager)
+    _check_shared(manager)
     for zone in range(len(manager.zones)):
         if not manager.policy.plain:
             _check_policy(manager, zone)
@@ -50,12 +66,14 @@ def grammar(frames: Array, touched: Array) -> tuple[int, int]:
             before = frames[pfn - 1]["state"] if pfn > 0 else HOLE
             if not touched[chunk] and state != 0:
                 return 4, pfn
-            if state == TAIL and before not in (HEAD, TAIL):
+            if (state == TAIL and before not in (HEAD, TAIL)) or (state == SHARED_TAIL and before not in (SHARED_HEAD, SHARED_TAIL)):
                 return 1, pfn
-            if state == PAD and before not in (HEAD, TAIL, PAD):
+            if state == PAD and before not in (HEAD, TAIL, PAD, SHARED_HEAD, SHARED_TAIL):
                 return 2, pfn
-            if state > HOLE:
+            if state > SHARED_TAIL:
                 return 3, pfn
+            if state in (TAIL, PAD, SHARED_TAIL) and frames[pfn]["owner"] != frames[pfn - 1]["owner"]:
+                return 5, pfn
     return 0, 0
 
 
@@ -85,6 +103,54 @@ def _check_fixed(manager: FrameManager) -> None:
             raise BrokenInvariant(f"the hole {first:#x} to {end:#x} did not stay one")
 
 
+def _check_shared(manager: FrameManager) -> None:
+    """Every shared allocation has users, as many as are counted; nobody else has any."""
+    table, stats = manager.table, manager.stats()
+    shared, counted = list[int](), dict[int, int]()
+    for first, end in touched_runs(table):
+        shared += (first + np.flatnonzero(table.frames["state"][first:end] == SHARED_HEAD)).tolist()
+        counted.update((first + int(pfn), int(table.references[first + pfn])) for pfn in np.flatnonzero(table.references[first:end]))
+    entries = _entries_by_frame(manager)
+    n_frames, n_entries = sum(count_frames(table, state) for state in (SHARED_HEAD, SHARED_TAIL)), sum(map(len, entries.values()))
+    if n_frames != stats.n_shared:
+        raise BrokenInvariant(f"{n_frames} frames are shared in the frame table, {stats.n_shared} by the manager's count")
+    if n_entries != manager.n_users:
+        raise BrokenInvariant(f"{n_entries} users stand in the table of users, {manager.n_users} by the manager's count")
+    for pfn in sorted({*shared, *counted, *entries}):
+        if not (pfn in counted and pfn in entries and table.frames[pfn]["state"] == SHARED_HEAD):
+            raise BrokenInvariant(f"frame table, count and users disagree whether frame {pfn:#x} begins a shared allocation")
+        if sum(int(user["count"]) for user in entries[pfn].values()) != counted[pfn] + 1:
+            raise BrokenInvariant(f"the uses of the allocation at frame {pfn:#x} are not the {counted[pfn] + 1} that are counted")
+        _check_ring(entries[pfn], pfn, int(table.frames[pfn]["owner"]))
+
+
+def _entries_by_frame(manager: FrameManager) -> dict[int, dict[int, Any]]:
+    """The entries of the table of users, by frame and owner. Each stands where a search comes to it."""
+    table, mask = manager.users, len(manager.users) - 1
+    found = dict[int, dict[int, Any]]()
+    for at in np.flatnonzero(table["count"]).tolist():
+        user = table[at]
+        pfn, owner = int(user["pfn"]), int(user["owner"])
+        begin = int(interpreted(home)(table, pfn, owner))
+        if owner in found.setdefault(pfn, {}) or not table["count"][[(begin + step) & mask for step in range((at - begin) & mask)]].all():
+            raise BrokenInvariant(f"owner {owner} cannot be found among the users of frame {pfn:#x}, or stands there twice")
+        found[pfn][owner] = user
+    return found
+
+
+def _check_ring(entries: dict[int, Any], pfn: int, first: int) -> None:
+    """Every user of an allocation stands in its ring, once, and the owner in the frame's record is one of them."""
+    around, owner = list[int](), first
+    while owner in entries and owner not in around:
+        around.append(owner)
+        following = int(entries[owner]["next"])
+        if following not in entries or entries[following]["prev"] != owner:
+            break
+        owner = following
+    if owner != first or len(around) != len(entries):
+        raise BrokenInvariant(f"the ring of the users of frame {pfn:#x} is torn at owner {owner}")
+
+
 def _check_policy(manager: FrameManager, zone: int) -> None:
     """The policy's free blocks are exactly the zone's free frames: none twice, none missing, none of somebody else's."""
     where = f"zone {manager.zones[zone].name}: policy {manager.policy.name}"
@@ -100,3 +166,17 @@ def _check_policy(manager: FrameManager, zone: int) -> None:
     if not np.array_equal(own, table):
         strange = sorted(set(map(tuple, own.tolist())) ^ set(map(tuple, table.tolist())))
         raise BrokenInvariant(f"{where} and the frame table disagree about what is free, first at {strange[0][0]:#x} to {strange[0][1]:#x}")
+    _check_marks(manager, zone, where, np.concatenate([firsts, ends - 1]))
+
+
+def _check_marks(manager: FrameManager, zone: int, where: str, edges: Array) -> None:
+    """A policy marks, in the record's ``order``, frames at the edges of its free blocks. Elsewhere a mark would be taken for a block that is none.
+
+    What was never touched is not looked at: a mark is left behind where something was given out or taken back.
+    """
+    for first, end in touched_runs(manager.table):
+        first, end = max(first, manager.zones[zone].first_pfn), min(end, manager.zones[zone].end_pfn)
+        marked = first + np.flatnonzero(manager.table.frames["order"][first:max(first, end)])
+        stale = np.setdiff1d(marked, edges)
+        if len(stale):
+            raise BrokenInvariant(f"{where} left a mark on frame {stale[0]:#x}, which is no edge of a free block")

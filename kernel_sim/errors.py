@@ -2,12 +2,14 @@
 
     SimError
     ├── OutOfFrames          ordinary: the policy could not serve a request
-    ├── BadFree              a free that was refused; nothing changed
+    ├── BadFree              a free, or a sharing, that was refused; nothing changed
     │   ├── DoubleFree         the frame was allocated once and is free already
     │   ├── NotAllocated       the frames were never allocated, or are not all of one allocation
     │   ├── InteriorFree       the frame lies inside an allocation that starts elsewhere
     │   ├── OutOfRange         there is no such frame
     │   ├── Reserved           the frame is set aside and was never for hire
+    │   ├── Shared             the frames are part of an allocation with other users, which is freed whole or not at all
+    │   ├── TooManyUsers       no further user of an allocation can be counted
     │   ├── Misaligned         the address lies in a slab, and no object begins there
     │   └── Foreign            the object is of another cache
     ├── HeapFull             ordinary: the heap could not grow, or its policy never gives so much at once
@@ -86,7 +88,7 @@ class OutOfFrames(SimError):
 
 
 class BadFree(SimError):
-    """A free that was refused and changed nothing.
+    """A free that was refused and changed nothing. The same words answer who would share what is not there to be shared.
 
     ``pfn`` is the frame, -1 for an address that lies in none; ``event`` the earlier event, or 0 for none; ``address`` what was freed, in bytes,
     where frees are by address.
@@ -104,7 +106,7 @@ class DoubleFree(BadFree):
 
 
 class NotAllocated(BadFree):
-    """The frame was never allocated, or the range runs over the end of the allocation it begins in."""
+    """The frame was never allocated, or not to the owner that was named, or the range runs over the end of the allocation it begins in."""
 
 
 class InteriorFree(BadFree):
@@ -117,6 +119,14 @@ class OutOfRange(BadFree):
 
 class Reserved(BadFree):
     """The frame is reserved: it exists, and was never given out."""
+
+
+class Shared(BadFree):
+    """The frames are part of an allocation that has more than one user: such a one is given back whole, by each of them."""
+
+
+class TooManyUsers(BadFree):
+    """A user more than can be counted: one allocation has at most 65,535, and all shared ones together have as many as there is room for."""
 
 
 class Misaligned(BadFree):

@@ -1,6 +1,9 @@
 """What the manager records: one event of fixed size for every request, served or refused.
 
 Observers read the ring afterwards; nothing in it is needed to go on. Time is counted in events: the first is number 1.
+
+A SHARE gives nobody frames, so its ``granted`` is 0; its ``owner`` is the new user, and ``n_frames`` how many users there are now. A FREE by one of
+several users frees nothing: OK, and ``granted`` 0.
 """
 
 from __future__ import annotations
@@ -24,12 +27,14 @@ NO_SUCH_CALL = 9
 BAD_ARGUMENT = 10
 NOT_SERVED = 11         # the machine was started without what the call needs
 SHARED = 12             # part of an allocation that others use, too
+TOO_MANY_USERS = 13     # of one allocation, or of all together
 BROKEN = 255            # our own books disagree; the machine stops, no guest ever sees this
 
 STATUS_NAMES = {
     OK: "ok", OUT_OF_FRAMES: "out of frames", DOUBLE_FREE: "double free", NOT_ALLOCATED: "not allocated", INTERIOR_FREE: "interior free",
     OUT_OF_RANGE: "out of range", RESERVED: "reserved", BAD_COUNT: "bad count", NO_SUCH_SEGMENT: "no such segment",
-    NO_SUCH_CALL: "no such call", BAD_ARGUMENT: "bad argument", NOT_SERVED: "not served", SHARED: "shared", BROKEN: "broken invariant",
+    NO_SUCH_CALL: "no such call", BAD_ARGUMENT: "bad argument", NOT_SERVED: "not served", SHARED: "shared",
+    TOO_MANY_USERS: "too many users", BROKEN: "broken invariant",
 }
 
 EVENT = np.dtype([

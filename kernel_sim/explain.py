@@ -12,7 +12,7 @@ import numpy as np
 
 from kernel_sim.compiled import Array
 from kernel_sim.errors import NearestFit, Obstacle, OutOfFrames
-from kernel_sim.frames import HEAD, RUN_HOLE, RUN_RESERVED, RUN_USED, state_runs
+from kernel_sim.frames import HEAD, RUN_HOLE, RUN_RESERVED, RUN_USED, SHARED_HEAD, state_runs
 from kernel_sim.units import N_ORDERS
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def _obstacles(manager: FrameManager, runs: _Runs, first: int, end: int) -> tupl
     frames = manager.table.frames
     inside = (runs.kinds == RUN_USED) & (runs.firsts < end) & (runs.ends > first)
     for run_first, run_end in zip(runs.firsts[inside].tolist(), runs.ends[inside].tolist(), strict=True):
-        heads = run_first + np.flatnonzero(frames["state"][run_first:run_end] == HEAD)
+        heads = run_first + np.flatnonzero(np.isin(frames["state"][run_first:run_end], (HEAD, SHARED_HEAD)))
         ends = np.append(heads[1:], run_end)
         here = (heads < end) & (ends > first)
         n_found += int(here.sum())

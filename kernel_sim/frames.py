@@ -11,6 +11,10 @@ An allocation is a HEAD, then its TAILs, then, when the policy granted more than
 Its length is not written anywhere: it ends where the tails end. That is why part of an allocation can be given back, as real kernels do
 when they split a block: free the middle of H T T T T and two allocations are left, H T and, promoted by `vacate`, H.
 
+An allocation with more than one user is written with other letters, a SHARED_HEAD and its SHARED_TAILs: a free, which looks at the state anyway,
+sees by it that it must ask further (`kernel_sim.users`), and for all others nothing is to be asked. How many users there are besides the
+first stands in a second column of the table, at the head.
+
 A record of zeros is a frame that is free and always was. Memory that nobody touched costs nothing on the host.
 """
 
@@ -23,7 +27,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from kernel_sim.compiled import Array, array_view, compiled, entry
-from kernel_sim.events import DOUBLE_FREE, INTERIOR_FREE, NOT_ALLOCATED, OK, OUT_OF_RANGE
+from kernel_sim.events import DOUBLE_FREE, INTERIOR_FREE, NOT_ALLOCATED, OK, OUT_OF_RANGE, SHARED
 from kernel_sim.events import RESERVED as STATUS_RESERVED
 
 FRAME = np.dtype([
@@ -35,8 +39,9 @@ FRAME = np.dtype([
     ("order", "<u1"),       # the policy's
 ])
 
-FREE, HEAD, TAIL, PAD, RESERVED, HOLE = 0, 1, 2, 3, 4, 5
-STATE_NAMES = ("free", "allocated", "inside an allocation", "padding of an allocation", "reserved", "a hole")
+FREE, HEAD, TAIL, PAD, RESERVED, HOLE, SHARED_HEAD, SHARED_TAIL = range(8)
+STATE_NAMES = ("free", "allocated", "inside an allocation", "padding of an allocation", "reserved", "a hole",
+               "allocated and shared", "inside a shared allocation")
 
 CHUNK_SHIFT = 10
 """Frames are noted as touched in chunks of 2^10, so that an untouched terabyte need not be looked at again."""
@@ -50,14 +55,17 @@ NO_FRAMES = -1
 
 
 class Table(NamedTuple):
-    """The records, and a byte for each chunk of them that has ever been claimed."""
+    """The records, a byte for each chunk of them that has ever been claimed, and for each frame how many users its allocation has
+    besides the first, if it begins there."""
 
     frames: Array
     touched: Array
+    references: Array
 
 
 frames_at = array_view(FRAME)
 bytes_at = array_view(np.uint8)
+shorts_at = array_view(np.uint16)
 words_at = array_view(np.int64)
 half_words_at = array_view(np.uint32)
 
@@ -103,7 +111,7 @@ def touch(table: Table, pfn: int, n_frames: int) -> None:
 
 @compiled
 def refusal(table: Table, pfn: int) -> int:
-    """Why no free can begin at a frame: a status, or OK for the first or an inner frame of an allocation."""
+    """Why no free can begin at a frame: a status, or OK for the first or an inner frame of an allocation that is not shared."""
     if pfn < 0 or pfn >= len(table.frames):
         return OUT_OF_RANGE
     state = frame(table.frames, pfn)["state"]
@@ -113,6 +121,8 @@ def refusal(table: Table, pfn: int) -> int:
         return DOUBLE_FREE if frame(table.frames, pfn)["event"] else NOT_ALLOCATED
     if state == PAD:
         return INTERIOR_FREE
+    if state >= SHARED_HEAD:
+        return SHARED
     return STATUS_RESERVED if state == RESERVED else OUT_OF_RANGE
 
 
@@ -176,12 +186,17 @@ def lazy_memory(size_bytes: int) -> mmap.mmap:
 
 def count_frames(table: Table, state: int) -> int:
     """How many frames are in a state, which is not FREE. The work is that of the chunks that were ever touched."""
+    return sum(int(np.count_nonzero(table.frames[first:end]["state"] == state)) for first, end in touched_runs(table))
+
+
+def touched_runs(table: Table) -> list[tuple[int, int]]:
+    """The chunks that were ever touched, as maximal (first, end) runs of frames; the last may reach beyond the table."""
     edges = np.flatnonzero(np.diff(table.touched, prepend=0, append=0)) << CHUNK_SHIFT
-    return sum(int(np.count_nonzero(table.frames[first:end]["state"] == state)) for first, end in edges.reshape(-1, 2).tolist())
+    return [(first, end) for first, end in edges.reshape(-1, 2).tolist()]
 
 
 RUN_HOLE, RUN_RESERVED, RUN_USED, RUN_FREE = 0, 1, 2, 3
-_RUN_OF_STATE = np.array([RUN_FREE, RUN_USED, RUN_USED, RUN_USED, RUN_RESERVED, RUN_HOLE], np.uint8)
+_RUN_OF_STATE = np.array([RUN_FREE, RUN_USED, RUN_USED, RUN_USED, RUN_RESERVED, RUN_HOLE, RUN_USED, RUN_USED], np.uint8)
 
 
 def state_runs(table: Table) -> tuple[Array, Array]:

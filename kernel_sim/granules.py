@@ -65,10 +65,10 @@ class GrowingManager(FrameManager):
         """What the policy takes up for a request, in frames; 0 for more than it ever gives at once."""
         return self.granted_in(0, n_frames)
 
-    def free(self, pfn: int, n_frames: int | None = None) -> None:
+    def free(self, pfn: int, n_frames: int | None = None, owner: int = 0) -> None:
         if pfn >= self.end:
             raise OutOfRange(f"OutOfRange: there is no frame {pfn:#x}", pfn=pfn)
-        super().free(pfn, n_frames)
+        super().free(pfn, n_frames, owner)
 
     def grow(self, n_frames: int, into: int = 0) -> None:
         """Move the break up. The first `into` of the new frames go to the allocation that ends there, padding included; the rest is freed.
@@ -118,7 +118,7 @@ class GrowingManager(FrameManager):
     def _move_break(self, end: int) -> None:
         """Let the frame table, and all that is read off it, end there. The policy goes on seeing all of the room."""
         self.n_table_frames = end
-        self.table = Table(self._whole.frames[:end], self._whole.touched[:(end >> CHUNK_SHIFT) + 1])
+        self.table = Table(self._whole.frames[:end], self._whole.touched[:(end >> CHUNK_SHIFT) + 1], self._whole.references[:end])
         self.zone_records[0]["n_frames"] = end
         self.zones = (Zone("Memory", ((0, max(end, 1)),)),)
 

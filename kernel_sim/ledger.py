@@ -17,8 +17,9 @@ import numpy as np
 from kernel_sim import events
 from kernel_sim.allocators.base import N_TALLIES, Policy, Request
 from kernel_sim.compiled import Array, array_view, bind, compiled, int64, interpreted, outlined
-from kernel_sim.events import BAD_COUNT, BROKEN, EVENT, OK, OUT_OF_FRAMES, RING_EVENTS
-from kernel_sim.frames import NO_FRAMES, Table, bytes_at, claim, end_of_free, frames_at, vacate, words_at
+from kernel_sim.events import BAD_COUNT, BROKEN, EVENT, NOT_ALLOCATED, OK, OUT_OF_FRAMES, RING_EVENTS, SHARED
+from kernel_sim.frames import NO_FRAMES, Table, bytes_at, claim, end_of_free, frame, frames_at, shorts_at, vacate, words_at
+from kernel_sim.users import drop, end_of_drop, head_of, share, unshareable, users_at, who_leaves
 
 ZONE = np.dtype([
     ("first", "<i8"), ("end", "<i8"),
@@ -27,21 +28,24 @@ ZONE = np.dtype([
 ])
 
 # Counters: the policy's three tallies (allocators.base), then the manager's.
-CLOCK, N_ALLOCS, N_FAILED, N_REFUSED, REQUESTED, GRANTED, WITNESS = range(N_TALLIES, N_TALLIES + 7)
-N_COUNTERS = N_TALLIES + 7
+# N_SHARED are frames with more than one user, N_USERS the entries of the table of users.
+CLOCK, N_ALLOCS, N_FAILED, N_REFUSED, REQUESTED, GRANTED, WITNESS, N_SHARES, N_SHARED, N_USERS = range(N_TALLIES, N_TALLIES + 10)
+N_COUNTERS = N_TALLIES + 10
 
-# The root: addresses and lengths.
-R_FRAMES, R_N_FRAMES, R_TOUCHED, R_N_TOUCHED, R_ZONES, R_N_ZONES, R_COUNTERS, R_RING = range(8)
-ROOT_WORDS = 8
+# The root: addresses and lengths; R_ROOT is its own address, for what is called by numbers only.
+R_FRAMES, R_N_FRAMES, R_TOUCHED, R_N_TOUCHED, R_ZONES, R_N_ZONES, R_COUNTERS, R_RING, R_REFERENCES, R_USERS, R_N_USERS, R_ROOT = range(12)
+ROOT_WORDS = 12
 
 
 class State(NamedTuple):
-    """All of a manager's arrays."""
+    """All of a manager's arrays, and the address of its root."""
 
     table: Table
     zones: Array
     counters: Array
     ring: Array
+    users: Array
+    root: int
 
 
 zones_at = array_view(ZONE)
@@ -50,8 +54,10 @@ ring_at = array_view(EVENT)
 
 @compiled
 def open_state(root: Array) -> State:
-    return State(Table(frames_at(root[R_FRAMES], root[R_N_FRAMES]), bytes_at(root[R_TOUCHED], root[R_N_TOUCHED])),
-                 zones_at(root[R_ZONES], root[R_N_ZONES]), words_at(root[R_COUNTERS], N_COUNTERS), ring_at(root[R_RING], RING_EVENTS))
+    table = Table(frames_at(root[R_FRAMES], root[R_N_FRAMES]), bytes_at(root[R_TOUCHED], root[R_N_TOUCHED]),
+                  shorts_at(root[R_REFERENCES], root[R_N_FRAMES]))
+    return State(table, zones_at(root[R_ZONES], root[R_N_ZONES]), words_at(root[R_COUNTERS], N_COUNTERS), ring_at(root[R_RING], RING_EVENTS),
+                 users_at(root[R_USERS], root[R_N_USERS]), root[R_ROOT])
 
 
 @compiled
@@ -148,15 +154,34 @@ def settle(state: State, zone: int, request: Request, pfn: int, granted: int) ->
 
 
 @compiled
+def entitled(state: State, pfn: int, owner: int) -> bool:
+    """Whether an owner may free frames that are not shared: his own; owner 0 is nobody in particular, and may free any."""
+    return bool(owner == 0 or frame(state.table.frames, pfn)["owner"] == owner)
+
+
+@compiled
+def anybody(state: State, pfn: int, owner: int) -> bool:
+    """The same where a free only tells who asked, as in a trace: processes give back each other's frames there."""
+    return True
+
+
+@compiled
 def free(state: State, pfn: int, request: Request) -> int:
-    """Take frames back, all of the allocation when ``request.n_frames`` is 0: OK, or the status of the refusal, which changes nothing."""
+    """Take frames back, all of the allocation when ``request.n_frames`` is 0: OK, or the status of the refusal, which changes nothing.
+
+    Of a shared allocation the user who frees lets go, and all frames stay with the others.
+    """
     counters = state.counters
     counters[CLOCK] += 1
     steps_before = steps(counters)
     end, status = end_of_free(state.table, pfn, request.n_frames)
+    if status == OK and not entitled(state, pfn, request.owner):
+        end, status = pfn, int64(NOT_ALLOCATED)
     if status != OK:
         counters[WITNESS] = end
-        counters[N_REFUSED] += 1
+        if status == SHARED:
+            status = let_go(state.root, pfn, request.n_frames, request.owner)
+        counters[N_REFUSED] += status != OK
         record(state, events.FREE, status, request, pfn, 0, steps_before)
         return status
     end = vacate(state.table, pfn, end, counters[CLOCK] & 0xFFFF_FFFF)
@@ -171,6 +196,43 @@ def free(state: State, pfn: int, request: Request) -> int:
     return int64(OK)
 
 
+@outlined
+def let_go(root: int, pfn: int, n_frames: int, owner: int) -> int:
+    """A user gives a shared allocation back, and the others keep it: OK, or the status of the refusal, which changes nothing."""
+    state = open_state(words_at(root, ROOT_WORDS))
+    table, users, counters = state.table, state.users, state.counters
+    head = head_of(table.frames, pfn)
+    leaver = who_leaves(table.frames, users, head, owner)
+    witness, status = end_of_drop(table.frames, users, pfn, n_frames, head, leaver)
+    if status != OK:
+        counters[WITNESS] = witness
+        return int64(status)
+    n_entries, n_single = drop(table, users, head, leaver)
+    counters[N_USERS] -= n_entries
+    counters[N_SHARED] -= n_single
+    return int64(OK)
+
+
+@outlined
+def far_share(root: int, pfn: int, owner: int) -> int:
+    """One more use, by `owner`, of the allocation that begins at a frame: how many uses it has now, or minus the status of the refusal."""
+    state = open_state(words_at(root, ROOT_WORDS))
+    table, users, counters = state.table, state.users, state.counters
+    counters[CLOCK] += 1
+    status, n_uses = int64(unshareable(table, users, pfn, counters[N_USERS])), int64(0)
+    if status == OK:
+        n_entries, n_shared = share(table, users, pfn, owner)
+        n_uses = int64(table.references[pfn]) + 1
+        counters[N_SHARES] += 1
+        counters[N_USERS] += n_entries
+        counters[N_SHARED] += n_shared
+    else:
+        counters[WITNESS] = pfn
+        counters[N_REFUSED] += 1
+    record(state, events.SHARE, status, Request(n_uses, owner, int64(0), int64(0)), pfn, 0, steps(counters))
+    return n_uses if status == OK else -status
+
+
 @compiled
 def policy_setup(area: Any, firsts: Array, ends: Array) -> None:
     raise NotImplementedError
@@ -182,25 +244,39 @@ def setup(state: State, zone: int, firsts: Array, ends: Array) -> None:
     policy_setup(area_of(state, zone), firsts, ends)
 
 
-@outlined
-def far_alloc(root: int, n_frames: int, owner: int, cpu: int, mobility: int) -> int:
-    """`alloc`, for callers that are not in a hurry: by the root's address, and not inlined."""
+@compiled
+def alloc_at(root: int, n_frames: int, owner: int, cpu: int, mobility: int) -> int:
+    """`alloc`, by the address of the root."""
     return alloc(open_state(words_at(root, ROOT_WORDS)), Request(n_frames, owner, cpu, mobility))
 
 
-@outlined
-def far_free(root: int, pfn: int, n_frames: int) -> int:
+@compiled
+def free_at(root: int, pfn: int, n_frames: int, owner: int) -> int:
     """`free`, likewise."""
-    return free(open_state(words_at(root, ROOT_WORDS)), pfn, Request(n_frames, int64(0), int64(0), int64(0)))
+    return free(open_state(words_at(root, ROOT_WORDS)), pfn, Request(n_frames, owner, int64(0), int64(0)))
+
+
+@compiled
+def far_free(root: int, pfn: int, n_frames: int) -> int:
+    """`free_at`, by nobody in particular."""
+    return free_at(root, pfn, n_frames, int64(0))
 
 
 class Bound(NamedTuple):
-    """The bookkeeping, made for one policy: functions to be called from compiled code, or from the interpreter for a plain Python policy."""
+    """The bookkeeping, made for one policy: functions to be called from compiled code, or from the interpreter for a plain Python policy.
+
+    `free` asks whether the frames are the owner's who frees, `free_by_anybody` does not. Those that are `far` are not inlined: for callers that are
+    not in a hurry.
+    """
 
     alloc: Any
     free: Any
+    free_by_anybody: Any
     setup: Any
+    alloc_at: Any
+    free_at: Any
     far_alloc: Any
+    far_free_by: Any
     far_free: Any
 
 
@@ -212,5 +288,8 @@ def bind_policy(policy: Policy) -> Bound:
     names = {"area_of": open_here, "policy_granted": policy.granted, "policy_alloc": policy.alloc, "policy_free": policy.free,
              "policy_setup": policy.setup}
     here = {function.__name__: make(bind(function, policy.name, **names)) for function in (alloc, free, setup)}
-    far = {function.__name__: make_far(bind(function, policy.name, **here)) for function in (far_alloc, far_free)}
-    return Bound(**here, **far)
+    whoever = interpreted(anybody) if policy.in_interpreter else anybody
+    replayed = make(bind(free, policy.name, **names, entitled=whoever))
+    near = {function.__name__: make(bind(function, policy.name, **here)) for function in (alloc_at, free_at)}
+    far = {name: make_far(bind(function, policy.name, **here)) for name, function in (("far_alloc", alloc_at), ("far_free_by", free_at))}
+    return Bound(**here, free_by_anybody=replayed, **near, **far, far_free=make(bind(far_free, policy.name, free_at=far["far_free_by"])))

@@ -5,29 +5,33 @@ from __future__ import annotations
 import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from kernel_sim import events, fragmentation, ledger
-from kernel_sim.allocators.base import EXAMINED, MERGES, SPLITS, Policy, Request
+from kernel_sim import events, fragmentation, ledger, users
+from kernel_sim.allocators.base import EXAMINED, MERGES, SPLITS, Policy
 from kernel_sim.allocators.plain import load_policy
-from kernel_sim.compiled import Array, address_of, bind, entry, interpreted
-from kernel_sim.errors import (
-    BadFree,
-    BadInput,
-    BadPolicy,
-    BrokenInvariant,
-    DoubleFree,
-    InteriorFree,
-    NotAllocated,
-    OutOfRange,
-    Reserved,
-    SimError,
+from kernel_sim.compiled import Array, address_of, interpreted
+from kernel_sim.entries import Entries, entries_for, holds, share
+from kernel_sim.errors import BadInput, OutOfRange, SimError
+from kernel_sim.frames import (
+    CHUNK_SHIFT,
+    FRAME,
+    HEAD,
+    HOLE,
+    PAD,
+    RESERVED,
+    RUN_FREE,
+    SHARED_HEAD,
+    SHARED_TAIL,
+    TAIL,
+    Table,
+    lazy_zeros,
+    mark,
+    state_runs,
 )
-from kernel_sim.frames import CHUNK_SHIFT, FRAME, HEAD, HOLE, RESERVED, RUN_FREE, STATE_NAMES, Table, lazy_zeros, mark, state_runs
-from kernel_sim.ledger import open_state
 from kernel_sim.units import Pfn
 from kernel_sim.zones import Range, Zone, check_ranges, count, intersect, join, plain_zone, subtract
 
@@ -38,7 +42,7 @@ class Stats:
 
     n_allocs: int
     n_failed: int
-    n_frees: int
+    n_frees: int        # one by each user of a shared allocation
     n_refused: int
     requested: int      # frames asked for, in the allocations that were served
     granted: int        # frames given for them; a policy that rounds up gives more
@@ -48,6 +52,8 @@ class Stats:
     n_frames: int       # frames that exist
     n_free: int
     n_used: int
+    n_shares: int       # times that an allocation got one more user
+    n_shared: int       # frames that have more than one user now, of those in use; each is counted once
 
     @property
     def steps(self) -> int:
@@ -95,18 +101,33 @@ class FrameManager:
             raise self.error_for(-pfn, n_frames)
         return Pfn(pfn)
 
-    def free(self, pfn: int, n_frames: int | None = None) -> None:
+    def free(self, pfn: int, n_frames: int | None = None, owner: int = 0) -> None:
         """Give back the allocation that starts at `pfn`, or `n_frames` of it from `pfn` on, as real kernels do when they split a block.
+
+        Of an allocation with more than one user (`share`) it ends one use, that of `owner`, and the frames are free when the last one has ended.
+        Shared is raised for part of such a one. Owner 0 is nobody in particular: it may free whatever is allocated, and where it has no use of
+        its own, it ends that of the owner whom `owner_of` names. NotAllocated for an owner who does not have the frames.
 
         DoubleFree, NotAllocated, InteriorFree, OutOfRange or Reserved for any other frame; nothing is changed then.
         """
         if n_frames is not None and n_frames < 1:
             raise ValueError(f"a free gives back at least one frame, not {n_frames}")
         pfn = operator.index(pfn)
-        within = min(max(pfn, -1), self.n_table_frames)     # what compiled code can hold
-        status = int(self.entries.free(self.root, within, min(operator.index(n_frames or 0), 1 << 62)))
+        status = int(self.entries.free(self.root, self._within(pfn), min(operator.index(n_frames or 0), 1 << 62), owner & 0xFFFF))
         if status != events.OK:
             raise self.error_for(status, n_frames, pfn)
+
+    def share(self, pfn: int, owner: int) -> int:
+        """Make `owner` one more user of the allocation that starts at `pfn`: how many uses it has now. Each user frees it once for every use.
+
+        An owner may use it more than once. Refused like a free of it (DoubleFree, NotAllocated, InteriorFree, OutOfRange, Reserved), and by
+        TooManyUsers where no more can be counted; nothing is changed then.
+        """
+        pfn = operator.index(pfn)
+        n_uses = int(share(self._address, self._within(pfn), owner & 0xFFFF))
+        if n_uses < 0:
+            raise self.error_for(-n_uses, None, pfn)
+        return n_uses
 
     # -- looking ----------------------------------------------------------------------------------------------------------------------
 
@@ -142,11 +163,11 @@ class FrameManager:
     def stats(self) -> Stats:
         """Frames and operations so far."""
         c = [int(value) for value in self._counters]
-        n_frees = c[ledger.CLOCK] - c[ledger.N_ALLOCS] - c[ledger.N_FAILED] - c[ledger.N_REFUSED]
+        n_frees = c[ledger.CLOCK] - c[ledger.N_ALLOCS] - c[ledger.N_FAILED] - c[ledger.N_REFUSED] - c[ledger.N_SHARES]
         n_frames, n_free = sum(zone.n_frames for zone in self.zones), int(self.zone_records["n_free"].sum())
         n_used = int(self.zone_records["n_frames"].sum()) - n_free
         return Stats(c[ledger.N_ALLOCS], c[ledger.N_FAILED], n_frees, c[ledger.N_REFUSED], c[ledger.REQUESTED], c[ledger.GRANTED],
-                     c[EXAMINED], c[SPLITS], c[MERGES], n_frames, n_free, n_used)
+                     c[EXAMINED], c[SPLITS], c[MERGES], n_frames, n_free, n_used, c[ledger.N_SHARES], c[ledger.N_SHARED])
 
     def events(self) -> Array:
         """The latest events (`kernel_sim.events.EVENT`), the oldest first; a copy."""
@@ -159,7 +180,28 @@ class FrameManager:
         if not 0 <= pfn < self.n_table_frames:
             raise OutOfRange(f"OutOfRange: there is no frame {pfn:#x}", pfn=pfn)
         record = self.table.frames[pfn]
-        return int(record["owner"]) if STATE_NAMES[record["state"]].startswith(("alloc", "inside")) else None
+        return int(record["owner"]) if record["state"] in (HEAD, TAIL, SHARED_HEAD, SHARED_TAIL) else None
+
+    def holds(self, pfn: int, owner: int) -> bool:
+        """Whether `owner` is among the users of the allocation that a frame, padding included, is of. No for a frame that is not allocated or none.
+
+        Compiled code asks `kernel_sim.users.holds`.
+        """
+        return bool(holds(self._address, self._within(operator.index(pfn)), owner))
+
+    def users_of(self, pfn: int) -> dict[int, int]:
+        """Who uses the allocation that a frame, padding included, is of, and how often: the owner whom `owner_of` names, then the others in the order
+        in which they came. Nobody for a frame that is not allocated. OutOfRange beyond the memory."""
+        if self.owner_of(pfn) is None and self.table.frames[pfn]["state"] != PAD:
+            return {}
+        head = int(interpreted(users.head_of)(self.table.frames, pfn))
+        first = int(self.table.frames[head]["owner"])
+        return dict(users.ring(self.users, head, first)) if self.table.references[head] else {first: 1}
+
+    @property
+    def n_users(self) -> int:
+        """How many owners of shared allocations are kept, one for each allocation that he uses."""
+        return int(self._counters[ledger.N_USERS])
 
     def check(self) -> None:
         """The whole audit, independent of the policy's own bookkeeping. BrokenInvariant names what does not fit."""
@@ -171,13 +213,23 @@ class FrameManager:
 
     def error_for(self, status: int, n_frames: int | None, pfn: int | None = None) -> SimError:
         """The exception that tells in Python what the latest event's status (`kernel_sim.events`) tells a guest."""
-        if status == events.BROKEN:
-            return self._broken()
-        if status == events.OUT_OF_FRAMES:
-            from kernel_sim.explain import failure
+        from kernel_sim.complaints import complaint
 
-            return failure(self, n_frames or 0)
-        return self._refused(int(self._ring[self._counters[ledger.CLOCK] % events.RING_EVENTS]["pfn"]) if pfn is None else pfn, n_frames, status)
+        return complaint(self, status, n_frames, pfn)
+
+    @property
+    def witness(self) -> int:
+        """The frame at which the latest refusal, or broken invariant, showed."""
+        return int(self._counters[ledger.WITNESS])
+
+    @property
+    def latest_event(self) -> Any:
+        """The event that was recorded last."""
+        return self._ring[self._counters[ledger.CLOCK] % events.RING_EVENTS]
+
+    def _within(self, pfn: int) -> int:
+        """A frame's number as compiled code can hold it: any that is none becomes one just outside."""
+        return min(max(pfn, -1), self.n_table_frames)
 
     @cached_property
     def bound(self) -> ledger.Bound:
@@ -187,17 +239,20 @@ class FrameManager:
     @cached_property
     def entries(self) -> Entries:
         """The doors from the interpreter into the bookkeeping."""
-        return _entries(self.policy)
+        return entries_for(self.policy)
 
     def _lay_out(self) -> None:
         """Make the arrays, and the root that leads to them."""
         n_frames = self.n_table_frames
-        self.table = Table(lazy_zeros(n_frames, FRAME), lazy_zeros((n_frames >> CHUNK_SHIFT) + 1, np.uint8))
+        self.table = Table(lazy_zeros(n_frames, FRAME), lazy_zeros((n_frames >> CHUNK_SHIFT) + 1, np.uint8), lazy_zeros(n_frames, np.uint16))
+        self.users = lazy_zeros(users.n_entries(n_frames), users.USER)
         self.zone_records = np.zeros(len(self.zones), ledger.ZONE)
         self._counters = np.zeros(ledger.N_COUNTERS, np.int64)
         self._ring = lazy_zeros(events.RING_EVENTS, events.EVENT)
         self.root = np.array([address_of(self.table.frames), n_frames, address_of(self.table.touched), len(self.table.touched),
-                              address_of(self.zone_records), len(self.zones), address_of(self._counters), address_of(self._ring)], np.int64)
+                              address_of(self.zone_records), len(self.zones), address_of(self._counters), address_of(self._ring),
+                              address_of(self.table.references), address_of(self.users), len(self.users), 0], np.int64)
+        self._address = self.root[ledger.R_ROOT] = address_of(self.root)
 
     def _mark(self, in_use: Sequence[Range]) -> None:
         """Set holes, reserved frames and those in use aside, and tell the policy of the rest."""
@@ -246,75 +301,3 @@ class FrameManager:
         record = self.zone_records[zone]
         return interpreted(self.policy.open_area)(self.table.frames, int(record["words"]), int(record["n_words"]), self._counters,
                                                   int(record["first"]), int(record["end"]))
-
-    def _broken(self) -> SimError:
-        """The policy gave out a frame that was not its own to give."""
-        pfn = int(self._counters[ledger.WITNESS])
-        record = self.table.frames[pfn] if 0 <= pfn < self.n_table_frames else None
-        what = ": no frame of its zone, or a run that leaves the zone or is shorter than what was asked for"
-        if record is not None and record["state"]:
-            what = f", which is {STATE_NAMES[record['state']]}{_by(record['event'])}"
-        message = f"policy {self.policy.name} gave out frame {pfn:#x}{what}"
-        return BadPolicy(message) if self.policy.plain else BrokenInvariant(message)
-
-    def _refused(self, pfn: int, n_frames: int | None, status: int) -> BadFree:
-        """The exception for a free that was refused."""
-        witness = int(self._counters[ledger.WITNESS])
-        event = int(self.table.frames[witness]["event"]) if 0 <= witness < self.n_table_frames else 0
-        if status == events.DOUBLE_FREE:
-            return DoubleFree(f"DoubleFree: frame {pfn:#x} was already freed{_by(event)}", pfn=pfn, event=event)
-        if status == events.INTERIOR_FREE:
-            return InteriorFree(f"InteriorFree: frame {pfn:#x} lies inside an allocation{_by(event, 'made')}", pfn=pfn, event=event)
-        if status == events.RESERVED:
-            return Reserved(f"Reserved: frame {pfn:#x} is reserved and was never given out", pfn=pfn)
-        if status == events.OUT_OF_RANGE:
-            return OutOfRange(f"OutOfRange: there is no frame {pfn:#x}", pfn=pfn)
-        if witness == pfn:
-            return NotAllocated(f"NotAllocated: frame {pfn:#x} was never allocated", pfn=pfn)
-        return NotAllocated(f"NotAllocated: of {n_frames} frames at {pfn:#x} only {witness - pfn} are of the allocation there", pfn=pfn, event=event)
-
-
-class Entries:
-    """`alloc`, `free` and `setup` of one policy's bookkeeping, to be called with a manager's root."""
-
-    def __init__(self, policy: Policy) -> None:
-        make, bound = interpreted if policy.in_interpreter else entry, ledger.bind_policy(policy)
-        self.alloc = make(bind(_alloc, policy.name, bound_alloc=bound.alloc))
-        self.free = make(bind(_free, policy.name, bound_free=bound.free))
-        self.setup = make(bind(_setup, policy.name, bound_setup=bound.setup))
-
-
-@lru_cache(maxsize=32)
-def _entries(policy: Policy) -> Entries:
-    """Made once for all managers of a policy: fetching machine code from the disk takes a hundred times as long as the rest of a manager."""
-    return Entries(policy)
-
-
-def bound_alloc(state: Any, request: Any) -> int:
-    raise NotImplementedError
-
-
-def bound_free(state: Any, pfn: int, request: Any) -> int:
-    raise NotImplementedError
-
-
-def bound_setup(state: Any, zone: int, firsts: Array, ends: Array) -> None:
-    raise NotImplementedError
-
-
-def _alloc(root: Array, n_frames: int, owner: int, cpu: int, mobility: int) -> int:
-    return bound_alloc(open_state(root), Request(n_frames, owner, cpu, mobility))
-
-
-def _free(root: Array, pfn: int, n_frames: int) -> int:
-    return bound_free(open_state(root), pfn, Request(n_frames, 0, 0, 0))
-
-
-def _setup(root: Array, zone: int, firsts: Array, ends: Array) -> None:
-    bound_setup(open_state(root), zone, firsts, ends)
-
-
-def _by(event: int, verb: str = "") -> str:
-    """`, by event 4`; nothing for event 0."""
-    return f", {verb + ' ' if verb else ''}by event {int(event)}" if event else ""
-

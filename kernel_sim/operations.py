@@ -94,7 +94,7 @@ def perform(manager: FrameManager, operations: Array, n_slots: int | None = None
 def _loop_for(policy: Policy) -> Callable[..., Any]:
     """`_perform`, made for a policy."""
     make, bound = interpreted if policy.in_interpreter else entry, bind_policy(policy)
-    return make(bind(_perform, policy.name, bound_alloc=bound.alloc, bound_free=bound.free))
+    return make(bind(_perform, policy.name, bound_alloc=bound.alloc, bound_free=bound.free_by_anybody))
 
 
 def check_operations(operations: Array) -> int:

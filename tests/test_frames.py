@@ -22,6 +22,9 @@ from kernel_sim.frames import (
     RUN_HOLE,
     RUN_RESERVED,
     RUN_USED,
+    SHARED_HEAD,
+    SHARED_TAIL,
+    STATE_NAMES,
     TAIL,
     Table,
     claim,
@@ -33,12 +36,12 @@ from kernel_sim.frames import (
     vacate,
 )
 
-LETTERS = ".HTPR_"      # by state
+LETTERS = ".HTPR_Ss"    # by state
 
 
 def table_of(text: str) -> Table:
     """A table with one letter a frame."""
-    table = Table(lazy_zeros(len(text), FRAME), np.ones((len(text) >> CHUNK_SHIFT) + 1, np.uint8))
+    table = Table(lazy_zeros(len(text), FRAME), np.ones((len(text) >> CHUNK_SHIFT) + 1, np.uint8), lazy_zeros(len(text), np.uint16))
     table.frames["state"] = [LETTERS.index(letter) for letter in text]
     return table
 
@@ -112,7 +115,7 @@ def test_a_frame_freed_before_is_a_double_free() -> None:
 
 
 def test_mark() -> None:
-    table = Table(lazy_zeros(5000, FRAME), np.zeros(5, np.uint8))
+    table = Table(lazy_zeros(5000, FRAME), np.zeros(5, np.uint8), lazy_zeros(5000, np.uint16))
     mark(table, 3, 6, HEAD)
     mark(table, 6, 8, RESERVED)
     mark(table, 4095, 4097, HOLE)
@@ -120,7 +123,7 @@ def test_mark() -> None:
     assert table.touched.tolist() == [1, 0, 0, 1, 1]
 
 
-@given(st.lists(st.tuples(st.sampled_from(".HRP_"), st.integers(1, 700)), min_size=1, max_size=12), st.data())
+@given(st.lists(st.tuples(st.sampled_from(".HRP_Ss"), st.integers(1, 700)), min_size=1, max_size=12), st.data())
 def test_runs(stretches: list[tuple[str, int]], data: st.DataObject) -> None:
     """Whatever has never been touched is free, and is not looked at."""
     text = "".join(letter * length for letter, length in stretches)
@@ -128,14 +131,14 @@ def test_runs(stretches: list[tuple[str, int]], data: st.DataObject) -> None:
     for chunk in range(len(table.touched)):
         if set(text[chunk << CHUNK_SHIFT:(chunk + 1) << CHUNK_SHIFT]) <= {"."}:
             table.touched[chunk] = data.draw(st.integers(0, 1))
-    kind_of = {".": RUN_FREE, "H": RUN_USED, "P": RUN_USED, "R": RUN_RESERVED, "_": RUN_HOLE}
+    kind_of = {".": RUN_FREE, "H": RUN_USED, "P": RUN_USED, "R": RUN_RESERVED, "_": RUN_HOLE, "S": RUN_USED, "s": RUN_USED}
     kinds = [kind_of[letter] for letter in text]
     firsts = [at for at in range(len(text)) if at == 0 or kinds[at] != kinds[at - 1]]
     found_firsts, found_kinds = state_runs(table)
     assert found_firsts.tolist() == firsts
     assert found_kinds.tolist() == [kinds[at] for at in firsts]
-    assert [count_frames(table, LETTERS.index(letter)) for letter in "HRP_"] == [text.count(letter) for letter in "HRP_"]
+    assert [count_frames(table, LETTERS.index(letter)) for letter in "HRP_Ss"] == [text.count(letter) for letter in "HRP_Ss"]
 
 
 def test_states_have_one_number_each() -> None:
-    assert sorted({FREE, HEAD, TAIL, PAD, RESERVED, HOLE}) == list(range(6))
+    assert sorted({FREE, HEAD, TAIL, PAD, RESERVED, HOLE, SHARED_HEAD, SHARED_TAIL}) == list(range(len(STATE_NAMES)))

@@ -18,10 +18,10 @@ ROOT = Path(__file__).resolve().parents[1]
 
 FLOORS = (
     ("errors", "units", "compiled"),
-    ("events", "frames", "zones", "fragmentation"),
+    ("events", "frames", "users", "zones", "fragmentation"),
     ("allocators",),
-    ("ledger", "audit", "explain", "manager", "granules", "segments", "operations", "arena", "heap", "heap_audit", "heap_stats", "slab",
-     "slab_layout"),
+    ("ledger", "entries", "audit", "explain", "complaints", "manager", "granules", "segments", "operations", "arena", "heap", "heap_audit",
+     "heap_stats", "slab", "slab_layout"),
     ("machine", "study"),
     ("tools", "firmware", "bench", "data"),
 )

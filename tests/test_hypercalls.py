@@ -14,12 +14,29 @@ from guest.door import EDGES, Boxes, Door
 
 from kernel_sim import FrameManager, NoSuchSegment, OutOfFrames, SegmentTable
 from kernel_sim.errors import BadFree
-from kernel_sim.events import BAD_COUNT, BROKEN, NO_SUCH_CALL, NO_SUCH_SEGMENT, NOT_SERVED, OK, OUT_OF_FRAMES, STATUS_NAMES
+from kernel_sim.events import (
+    BAD_COUNT,
+    BROKEN,
+    INTERIOR_FREE,
+    NO_SUCH_CALL,
+    NO_SUCH_SEGMENT,
+    NOT_ALLOCATED,
+    NOT_SERVED,
+    OK,
+    OUT_OF_FRAMES,
+    SHARED,
+    STATUS_NAMES,
+)
 from kernel_sim.machine import abi, board
 from kernel_sim.segments import MAX_SEGMENTS
 from kernel_sim.zones import Zone
 
 MEMORY = [Zone("Low", ((1, 90), (128, 300)), reserved=((40, 50),)), Zone("High", ((300, 1000),))]
+
+
+TWINNED = {abi.FRAME_ALLOC: "pfn", abi.FRAME_FREE: "", abi.FRAME_SHARE: "n_frames", abi.SEGMENT_ALLOC: "segment", abi.SEGMENT_FREE: "",
+           abi.SEGMENT_LOOKUP: "base"}
+"""Calls that the Python API can make, too, and the field with the answer."""
 
 
 class Twin:
@@ -29,17 +46,19 @@ class Twin:
         self.manager = FrameManager(MEMORY, spec, in_use=[(60, 70)])
         self.segments = SegmentTable(self.manager)
 
-    def answer(self, call: int, n_frames: int, pfn: int, segment: int, bound: int) -> tuple[int, int]:
+    def answer(self, call: int, n_frames: int, pfn: int, owner: int, segment: int, bound: int) -> tuple[int, int]:
         """(status, what was handed out or 0)"""
         try:
+            if call == abi.FRAME_SHARE:
+                return OK, self.manager.share(pfn, owner)
             if call == abi.FRAME_ALLOC:
-                return (OK, self.manager.alloc(n_frames)) if n_frames > 0 else (BAD_COUNT, 0)
+                return (OK, self.manager.alloc(n_frames, owner)) if n_frames > 0 else (BAD_COUNT, 0)
             if call == abi.SEGMENT_ALLOC:
-                return (OK, self.segments.alloc(bound).id) if bound > 0 else (BAD_COUNT, 0)
+                return (OK, self.segments.alloc(bound, owner).id) if bound > 0 else (BAD_COUNT, 0)
             if call == abi.FRAME_FREE:
                 if n_frames < 0:
                     return BAD_COUNT, 0
-                self.manager.free(pfn, n_frames or None)
+                self.manager.free(pfn, n_frames or None, owner)
             elif call == abi.SEGMENT_FREE:
                 self.segments.free(segment)
             elif call == abi.SEGMENT_LOOKUP:
@@ -60,16 +79,36 @@ def test_the_door_and_the_api_agree(spec: str) -> None:
     boxes = Boxes(5, 1000)
     for round_number in range(40):
         for box in boxes.nearly_right(100):
-            if not abi.FRAME_ALLOC <= box["call"] <= abi.SEGMENT_LOOKUP:
+            if box["call"] not in TWINNED:
                 continue
-            asked = tuple(int(box[name]) for name in ("call", "n_frames", "pfn", "segment", "bound"))
+            asked = tuple(int(box[name]) for name in ("call", "n_frames", "pfn", "owner", "segment", "bound"))
             expected = twin.answer(*asked)
             door.box[0] = box
             status, call = door.ring(), asked[0]
-            answer = {abi.FRAME_ALLOC: "pfn", abi.SEGMENT_ALLOC: "segment", abi.SEGMENT_LOOKUP: "base"}.get(call)
+            answer = TWINNED[call]
             assert (status, int(door.box[answer][0]) if status == OK and answer else 0) == expected, (round_number, asked)
             boxes.remember(door.box[0])
     assert door.machine.manager.free_runs() == twin.manager.free_runs()
+    assert door.machine.manager.stats().n_shares == twin.manager.stats().n_shares > 30
+    door.machine.manager.check()
+
+
+def test_sharing() -> None:
+    """Each user frees once, by name, the last one for all; one at a time or in a batch."""
+    door = Door(FrameManager(64))
+    door.call(abi.FRAME_ALLOC, n_frames=4, owner=7)
+    pfn = int(door.box["pfn"][0])
+    assert door.call(abi.FRAME_SHARE, pfn=pfn, owner=8) == OK and door.box["n_frames"][0] == 2
+    assert door.call(abi.FRAME_SHARE, pfn=pfn + 1, owner=9) == INTERIOR_FREE
+    assert door.call(abi.FRAME_FREE, pfn=pfn, owner=9) == NOT_ALLOCATED
+    assert door.call(abi.FRAME_FREE, pfn=pfn, n_frames=2, owner=8) == SHARED
+    assert door.call(abi.FRAME_FREE, pfn=pfn, owner=7) == OK
+    assert door.machine.manager.users_of(pfn) == {8: 1} and door.machine.manager.stats().n_free == 60
+    door.batch["call"][:4] = abi.FRAME_SHARE, abi.FRAME_FREE, abi.FRAME_FREE, abi.FRAME_FREE
+    door.batch["pfn"][:4], door.batch["owner"][:4] = pfn, (9, 9, 9, 8)
+    assert door.call(abi.BATCH_CALL, n_frames=4) == OK
+    assert door.batch["status"][:4].tolist() == [OK, OK, NOT_ALLOCATED, OK]
+    assert door.machine.manager.stats().n_free == 64
     door.machine.manager.check()
 
 
@@ -91,7 +130,7 @@ def test_who_asks() -> None:
     assert door.machine.manager.owner_of(int(door.box["base"][0]) // 4096) == 8
 
 
-@pytest.mark.parametrize("number", [0, 9, 10, 255, 9999, 1 << 31, (1 << 32) - 1])
+@pytest.mark.parametrize("number", [0, 14, 15, 255, 9999, 1 << 31, (1 << 32) - 1])
 def test_calls_that_do_not_exist(number: int) -> None:
     door = Door(FrameManager(64))
     assert door.call(number, n_frames=1) == NO_SUCH_CALL

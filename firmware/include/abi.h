@@ -28,7 +28,7 @@
 
 /* Calls: what the call box takes and gives. */
 #define FRAME_ALLOC 1 /* n_frames, owner, cpu, mobility -> pfn */
-#define FRAME_FREE 2 /* pfn, n_frames (0: the whole allocation) */
+#define FRAME_FREE 2 /* pfn, n_frames (0: the whole allocation), owner (0: nobody in particular) */
 #define SEGMENT_ALLOC 3 /* bound (bytes), owner -> segment, base, bound */
 #define SEGMENT_FREE 4 /* segment */
 #define SEGMENT_LOOKUP 5 /* segment -> base, bound */
@@ -97,6 +97,7 @@
 #define STATUS_BAD_ARGUMENT 10
 #define STATUS_NOT_SERVED 11
 #define STATUS_SHARED 12
+#define STATUS_TOO_MANY_USERS 13
 #define STATUS_BROKEN_INVARIANT 255
 
 /* Kinds of operations, as a trace is made of. */

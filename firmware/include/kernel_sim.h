@@ -17,6 +17,8 @@ pfn_t frame_alloc(int64_t n_frames);            /* a run of frames: the first on
 pfn_t frame_alloc_for(int64_t n_frames, uint16_t owner, uint16_t cpu, uint16_t mobility);
 int frame_free(pfn_t pfn);                      /* the allocation that starts there: a status */
 int frame_free_part(pfn_t pfn, int64_t n_frames);       /* part of one, from there on */
+int64_t frame_share(pfn_t pfn, uint16_t owner);         /* one more user of a whole allocation: how many there are, or minus a status */
+int frame_free_for(pfn_t pfn, uint16_t owner);  /* by one user: refused if he is none; the last one's frees the frames. Owner 0 may be anybody */
 void *frame_address(pfn_t pfn);                 /* where the direct map shows a frame */
 
 /* Many at once, with one ring of the doorbell: each frames[i] becomes a pfn or minus a status. Returns how many were served. */

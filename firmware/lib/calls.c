@@ -30,18 +30,38 @@ pfn_t frame_alloc(int64_t n_frames)
     return frame_alloc_for(n_frames, 0, 0, 0);
 }
 
-int frame_free_part(pfn_t pfn, int64_t n_frames)
+static int free_by(pfn_t pfn, int64_t n_frames, uint16_t owner)
 {
     box->call = FRAME_FREE;
     box->pfn = pfn;
     box->n_frames = n_frames;
+    box->owner = owner;
     ring();
     return (int)box->status;
+}
+
+int frame_free_part(pfn_t pfn, int64_t n_frames)
+{
+    return free_by(pfn, n_frames, 0);
+}
+
+int frame_free_for(pfn_t pfn, uint16_t owner)
+{
+    return free_by(pfn, 0, owner);
 }
 
 int frame_free(pfn_t pfn)
 {
     return frame_free_part(pfn, 0);
+}
+
+int64_t frame_share(pfn_t pfn, uint16_t owner)
+{
+    box->call = FRAME_SHARE;
+    box->pfn = pfn;
+    box->owner = owner;
+    ring();
+    return box->status == STATUS_OK ? box->n_frames : -(int64_t)box->status;
 }
 
 void *frame_address(pfn_t pfn)
@@ -86,6 +106,7 @@ int64_t frames_free(const pfn_t *frames, int64_t count)
             batch[i].call = FRAME_FREE;
             batch[i].pfn = frames[done + i];
             batch[i].n_frames = 0;
+            batch[i].owner = 0;
         }
         ring_batch(now);
         for (int64_t i = 0; i < now; i++)

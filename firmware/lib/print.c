@@ -65,6 +65,8 @@ const char *status_name(int status)
     case STATUS_NO_SUCH_CALL: return "no such call";
     case STATUS_BAD_ARGUMENT: return "bad argument";
     case STATUS_NOT_SERVED: return "not served";
+    case STATUS_SHARED: return "shared";
+    case STATUS_TOO_MANY_USERS: return "too many users";
     default: return "unknown status";
     }
 }

@@ -54,6 +54,32 @@ static void wrong_frees(const struct boot_info *boot)
     expect("what is left at the back", frame_free(pfn + 3), STATUS_OK);
 }
 
+static void wrong_sharing(void)
+{
+    pfn_t pfn = frame_alloc_for(1, 3, 0, 0);
+    expect("sharing a frame beyond the memory", -frame_share(INT64_MAX, 4), STATUS_OUT_OF_RANGE);
+    expect("sharing the most negative frame", -frame_share(INT64_MIN, 4), STATUS_OUT_OF_RANGE);
+    expect("a free by somebody else", frame_free_for(pfn, 4), STATUS_NOT_ALLOCATED);
+    expect("two users", frame_share(pfn, 4), 2);
+    expect("a free by neither of two", frame_free_for(pfn, 5), STATUS_NOT_ALLOCATED);
+    expect("more than two share", frame_free_part(pfn, 2), STATUS_NOT_ALLOCATED);
+    expect("a free by the first", frame_free_for(pfn, 3), STATUS_OK);
+    expect("a second free by the first", frame_free_for(pfn, 3), STATUS_NOT_ALLOCATED);
+    expect("a free by the last", frame_free_for(pfn, 4), STATUS_OK);
+    expect("a free by one who is gone", frame_free_for(pfn, 3), STATUS_DOUBLE_FREE);
+    expect("sharing what is free", -frame_share(pfn, 4), STATUS_DOUBLE_FREE);
+
+    if ((pfn = frame_alloc(4)) < 0)
+        return;                                 /* a policy of single frames */
+    expect("sharing from inside", -frame_share(pfn + 1, 4), STATUS_INTERIOR_FREE);
+    expect("two users of four frames", frame_share(pfn, 4), 2);
+    expect("a part of what is shared", frame_free_part(pfn, 2), STATUS_SHARED);
+    expect("a part of the middle", frame_free_part(pfn + 1, 2), STATUS_SHARED);
+    expect("a shared frame, inside", frame_free(pfn + 1), STATUS_INTERIOR_FREE);
+    expect("all of it, by one user", frame_free_part(pfn, 4), STATUS_OK);
+    expect("all of it, by the other", frame_free(pfn), STATUS_OK);
+}
+
 static void wrong_segments(void)
 {
     struct segment segment = segment_alloc(FRAME_BYTES, 0);
@@ -90,6 +116,7 @@ int main(const struct boot_info *boot)
     struct memory_info before = memory_info();
     wrong_allocations();
     wrong_frees(boot);
+    wrong_sharing();
     wrong_segments();
     wrong_calls();
     struct memory_info after = memory_info();

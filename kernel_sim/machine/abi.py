@@ -55,7 +55,7 @@ FRAME_ALLOC, FRAME_FREE, SEGMENT_ALLOC, SEGMENT_FREE, SEGMENT_LOOKUP, MEMORY_INF
 FRAME_SHARE, SEGMENT_GROW, SEGMENT_SHARE, SEGMENT_COMPACT, NOTE = range(9, 14)
 CALLS = {
     FRAME_ALLOC: ("FRAME_ALLOC", "n_frames, owner, cpu, mobility -> pfn"),
-    FRAME_FREE: ("FRAME_FREE", "pfn, n_frames (0: the whole allocation)"),
+    FRAME_FREE: ("FRAME_FREE", "pfn, n_frames (0: the whole allocation), owner (0: nobody in particular)"),
     SEGMENT_ALLOC: ("SEGMENT_ALLOC", "bound (bytes), owner -> segment, base, bound"),
     SEGMENT_FREE: ("SEGMENT_FREE", "segment"),
     SEGMENT_LOOKUP: ("SEGMENT_LOOKUP", "segment -> base, bound"),

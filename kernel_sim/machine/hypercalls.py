@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from kernel_sim.allocators.base import Policy, Request
+from kernel_sim.allocators.base import Policy
 from kernel_sim.compiled import Array, Callback, array_view, bind, callback, compiled, int64, interpreted, outlined
 from kernel_sim.events import BAD_COUNT, BROKEN, NO_SUCH_CALL, NO_SUCH_SEGMENT, NOT_SERVED, OK
 from kernel_sim.frames import NO_FRAMES, words_at
-from kernel_sim.ledger import ROOT_WORDS, State, open_state
+from kernel_sim.ledger import ROOT_WORDS, far_share, open_state
 from kernel_sim.machine import abi
 from kernel_sim.machine.abi import (
     BATCH_CALL,
@@ -23,6 +23,7 @@ from kernel_sim.machine.abi import (
     EXIT_PORT,
     FRAME_ALLOC,
     FRAME_FREE,
+    FRAME_SHARE,
     MEMORY_INFO,
     NOTE,
     SEGMENT_ALLOC,
@@ -62,19 +63,11 @@ _MOST = 1 << 62     # frames: more than there are, and no sum with a frame's num
 _doorbells: dict[Policy, Callback] = {}
 
 
-def bound_alloc(state: State, request: Request) -> int:
+def alloc_at(root: int, n_frames: int, owner: int, cpu: int, mobility: int) -> int:
     raise NotImplementedError
 
 
-def bound_free(state: State, pfn: int, request: Request) -> int:
-    raise NotImplementedError
-
-
-def far_alloc(root: int, n_frames: int, owner: int, cpu: int, mobility: int) -> int:
-    raise NotImplementedError
-
-
-def far_free(root: int, pfn: int, n_frames: int) -> int:
+def free_at(root: int, pfn: int, n_frames: int, owner: int) -> int:
     raise NotImplementedError
 
 
@@ -96,32 +89,31 @@ def note_placement(board: Array, pfn: int) -> None:
 
 
 @compiled
-def serve_frames(board: Array, state: State, box: Any) -> int:
-    """FRAME_ALLOC and FRAME_FREE: the status."""
-    n_frames = min(int64(box["n_frames"]), _MOST)
-    request = Request(n_frames, int64(box["owner"]), int64(box["cpu"]), int64(box["mobility"]))
+def serve_frames(board: Array, box: Any) -> int:
+    """FRAME_ALLOC and FRAME_FREE: the status. A free by owner 0 is by nobody in particular."""
+    root, n_frames, owner = board[B_MANAGER_ROOT], min(int64(box["n_frames"]), _MOST), int64(box["owner"])
     if box["call"] == FRAME_ALLOC:
-        pfn = bound_alloc(state, request)
+        pfn = alloc_at(root, n_frames, owner, int64(box["cpu"]), int64(box["mobility"]))
         note_placement(board, pfn)
         box["pfn"] = pfn
         return OK if pfn >= 0 else -pfn
     if n_frames < 0:
         return BAD_COUNT
-    return bound_free(state, int64(box["pfn"]), request)
+    return free_at(root, int64(box["pfn"]), n_frames, owner)
 
 
 @compiled
-def serve_frames_far(board: Array, box: Any) -> int:
-    """The same for a call in a batch, where the bookkeeping is not inlined again."""
-    root, n_frames = board[B_MANAGER_ROOT], min(int64(box["n_frames"]), _MOST)
-    if box["call"] == FRAME_ALLOC:
-        pfn = far_alloc(root, n_frames, int64(box["owner"]), int64(box["cpu"]), int64(box["mobility"]))
-        note_placement(board, pfn)
-        box["pfn"] = pfn
-        return OK if pfn >= 0 else -pfn
-    if n_frames < 0:
-        return BAD_COUNT
-    return far_free(root, int64(box["pfn"]), n_frames)
+def serve_share(root: int, box: Any) -> int:
+    """FRAME_SHARE: the status."""
+    n_uses = far_share(root, int64(box["pfn"]), int64(box["owner"]))
+    if n_uses < 0:
+        return -n_uses
+    box["n_frames"] = n_uses
+    return OK
+
+
+def far_serve_frames(board: Array, box: Any) -> int:
+    raise NotImplementedError
 
 
 @compiled
@@ -162,7 +154,9 @@ def serve_one(board: Array, box: Any) -> int:
     """One call that may also stand in a batch: the status."""
     call = box["call"]
     if call == FRAME_ALLOC or call == FRAME_FREE:
-        return serve_frames_far(board, box)
+        return far_serve_frames(board, box)
+    if call == FRAME_SHARE:
+        return serve_share(board[B_MANAGER_ROOT], box)
     if call == SEGMENT_ALLOC or call == SEGMENT_FREE or call == SEGMENT_LOOKUP:
         return serve_segments(board, box)
     if call == MEMORY_INFO:
@@ -201,7 +195,7 @@ def serve(board: Array, board_address: int) -> None:
     board[B_CALLS] += 1
     box = boxes_at(board[B_CALL_BOX], 1)[0]
     if box["call"] == FRAME_ALLOC or box["call"] == FRAME_FREE:
-        status = serve_frames(board, open_state(words_at(board[B_MANAGER_ROOT], ROOT_WORDS)), box)
+        status = serve_frames(board, box)
     else:
         status = serve_others(board_address)
     if status == BROKEN:
@@ -235,10 +229,10 @@ def bind_hook(manager: FrameManager) -> Callable[..., Any]:
     name, bound = manager.policy.name, manager.bound
     make, make_far = (interpreted, interpreted) if manager.policy.in_interpreter else (compiled, outlined)
     take_segment, free_segment = bind_segments(manager)
-    frames = make(bind(serve_frames, name, bound_alloc=bound.alloc, bound_free=bound.free))
-    far = make(bind(serve_frames_far, name, far_alloc=bound.far_alloc, far_free=bound.far_free))
+    frames = make(bind(serve_frames, name, alloc_at=bound.alloc_at, free_at=bound.free_at))
+    far = make(bind(serve_frames, name, alloc_at=bound.far_alloc, free_at=bound.far_free_by))   # in a batch the bookkeeping is not inlined again
     segments = make(bind(serve_segments, name, segment_alloc=take_segment, segment_free=free_segment))
-    one = make(bind(serve_one, name, serve_frames_far=far, serve_segments=segments))
+    one = make(bind(serve_one, name, far_serve_frames=far, serve_segments=segments))
     served = make(bind(serve, name, serve_frames=frames, serve_others=make_far(bind(serve_others, name, serve_one=one))))
     hook = bind(on_out, name, serve=served)
     return interpreted(hook) if manager.policy.in_interpreter else hook

@@ -9,16 +9,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 from contract.specs import CHOSEN, PLAIN, short
 
 from kernel_sim import BadPolicy, BrokenInvariant, FrameManager, Zone, load_policy
 from kernel_sim.allocators import address_area, free_area, hole_order, hole_tags
 from kernel_sim.compiled import interpreted
-from kernel_sim.frames import FREE, HEAD, HOLE, NIL, PAD, RESERVED, TAIL
+from kernel_sim.frames import FREE, HEAD, HOLE, NIL, PAD, RESERVED, SHARED_HEAD, SHARED_TAIL, TAIL
 
 ZONES = [Zone("Low", ((0x02, 0x28), (0x30, 0x50)), reserved=((0x40, 0x44),)), Zone("High", ((0x80, 0xC0),))]
 HIGH = 1
+MARKING = ("buddy", "buddy:order=fifo", "fibonacci-buddy", "linux", "first-fit", "best-fit:order=size-ascending", "tlsf")
+"""Policies that mark, in the record's ``order``, where their free blocks begin or end."""
 
 
 def books(spec: str) -> FrameManager:
@@ -46,6 +49,90 @@ def count(field: str, change: int) -> Callable[[FrameManager], None]:
 
 def forget_touched(manager: FrameManager) -> None:
     manager.table.touched[:] = 0
+
+
+def shared(corrupt: Callable[[FrameManager], object]) -> Callable[[FrameManager], None]:
+    """0x80 has three users, owner 0 and, in this order, 5 and 6; two more has 0x82. Then it is corrupted."""
+    def share_first(manager: FrameManager) -> None:
+        for pfn, owner in ((0x80, 5), (0x80, 6), (0x82, 5)):
+            manager.share(pfn, owner)
+        manager.check()
+        corrupt(manager)
+    return share_first
+
+
+def user(pfn: int, owner: int, **fields: int) -> Callable[[FrameManager], None]:
+    """Fields of a user's entry overwritten."""
+    def corrupt(manager: FrameManager) -> None:
+        at = int(np.flatnonzero((manager.users["pfn"] == pfn) & (manager.users["owner"] == owner) & (manager.users["count"] > 0))[0])
+        for name, value in fields.items():
+            manager.users[at][name] = value
+    return corrupt
+
+
+def references(pfn: int, n: int) -> Callable[[FrameManager], None]:
+    def corrupt(manager: FrameManager) -> None:
+        manager.table.references[pfn] = n
+    return corrupt
+
+
+def owned(pfn: int, owner: int) -> Callable[[FrameManager], None]:
+    def corrupt(manager: FrameManager) -> None:
+        manager.table.frames[pfn]["owner"] = owner
+    return corrupt
+
+
+def entered_elsewhere(manager: FrameManager) -> None:
+    """A user's entry moved to where no search comes."""
+    at = int(np.flatnonzero((manager.users["pfn"] == 0x80) & (manager.users["owner"] == 6))[0])
+    manager.users[at - 7] = manager.users[at]
+    manager.users[at] = 0
+
+
+AMONG_THE_USERS = {
+    "a use too many": (user(0x80, 5, count=2), "the uses of the allocation at frame 0x80 are not the 3 that are counted"),
+    "a reference too few": (references(0x80, 1), "the uses of the allocation at frame 0x80 are not the 2 that are counted"),
+    "references of a frame that is not shared": (references(0x84, 1), "disagree whether frame 0x84 begins a shared allocation"),
+    "references of a free frame": (references(0x85, 1), "disagree whether frame 0x85 begins a shared allocation"),
+    "no references": (references(0x80, 0), "disagree whether frame 0x80 begins a shared allocation"),
+    "a user gone": (user(0x80, 6, count=0), "4 users stand in the table of users, 5 by the manager's count"),
+    "a user of another frame": (entered_elsewhere, "owner 6 cannot be found among the users of frame 0x80"),
+    "a user out of the ring": (user(0x80, 5, next=0), "the ring of the users of frame 0x80 is torn at owner 5"),
+    "a ring that does not lead back": (user(0x80, 5, prev=6), "the ring of the users of frame 0x80 is torn at owner 0"),
+    "a ring through somebody else": (user(0x80, 6, next=9), "the ring of the users of frame 0x80 is torn at owner 6"),
+    "an owner who is no user": (owned(0x80, 9), "the ring of the users of frame 0x80 is torn at owner 9"),
+    "shared frames that are not": (states(x80=HEAD), "1 frames are shared in the frame table, 2 by the manager's count"),
+    "another frame shared": (states(x80=HEAD, x84=SHARED_HEAD), "disagree whether frame 0x80 begins a shared allocation"),
+    "a tail of a shared one after a free frame": (states(x86=SHARED_TAIL), "a tail that follows no head, at frame 0x86"),
+    "a plain tail after a shared head": (states(x80=SHARED_HEAD, x81=TAIL), "a tail that follows no head, at frame 0x81"),
+}
+
+
+@pytest.mark.parametrize("corrupt, complaint", AMONG_THE_USERS.values(), ids=AMONG_THE_USERS)
+def test_the_users(corrupt: Callable[[FrameManager], object], complaint: str) -> None:
+    manager = books("buddy")
+    shared(corrupt)(manager)
+    with pytest.raises(BrokenInvariant) as caught:
+        manager.check()
+    assert complaint in str(caught.value)
+
+
+def test_an_allocation_of_two_owners() -> None:
+    manager = FrameManager(16, load_policy("first-fit", uncompiled=True))
+    pfn = manager.alloc(3, owner=5)
+    manager.table.frames[pfn + 2]["owner"] = 6
+    with pytest.raises(BrokenInvariant, match=rf"an allocation of two owners, at frame {pfn + 2:#x}$"):
+        manager.check()
+
+
+@pytest.mark.parametrize("spec", MARKING)
+@pytest.mark.parametrize("pfn", [0x84, 0xBF, 0x0A])
+def test_a_mark_left_behind(spec: str, pfn: int) -> None:
+    """On a frame in no list: in use since long, or since the start."""
+    manager = books(spec)
+    manager.table.frames[pfn]["order"] = 1
+    with pytest.raises(BrokenInvariant, match=rf"left a mark on frame {pfn:#x}, which is no edge of a free block$"):
+        manager.check()
 
 
 IN_THE_TABLE = {

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from kernel_sim import load_policy
 from kernel_sim.study.contract import games
 from kernel_sim.study.contract.driver import Driver
-from kernel_sim.study.contract.memories import MEMORIES, SEQUENCES, Memory, Operation
+from kernel_sim.study.contract.memories import MEMORIES, SEQUENCES, SHARED_SEQUENCES, Memory, Operation
 
 COMPILED = pytest.mark.parametrize("spec", compiled([*CHOSEN, PLAIN]), ids=short)
 FEW = settings(max_examples=max(2, settings.default.max_examples // 6))
@@ -32,6 +32,19 @@ def test_every_policy_in_the_interpreter(spec: str, memory: Memory, operations: 
 @given(memory=MEMORIES, operations=SEQUENCES)
 def test_books(spec: str, memory: Memory, operations: list[Operation]) -> None:
     games.books(Driver(spec, memory), operations)
+
+
+@pytest.mark.parametrize("spec", ONE_CHANGE)
+@FEW
+@given(memory=MEMORIES, operations=SHARED_SEQUENCES)
+def test_the_last_user_in_the_interpreter(spec: str, memory: Memory, operations: list[Operation]) -> None:
+    games.last_user(Driver(load_policy(spec, uncompiled=True), memory), operations)
+
+
+@COMPILED
+@given(memory=MEMORIES, operations=SHARED_SEQUENCES)
+def test_the_last_user(spec: str, memory: Memory, operations: list[Operation]) -> None:
+    games.last_user(Driver(spec, memory), operations)
 
 
 @COMPILED

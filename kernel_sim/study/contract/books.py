@@ -1,4 +1,4 @@
-"""What a manager's books must say, as sets of frames: who has which, what is free, and which free is refused for what.
+"""What a manager's books must say, as sets of frames: who has which, what is free, which free is refused for what, and who uses what others use, too.
 
 It takes whatever placement it is told, if it is legal. It is slow on purpose: what it does can be seen at once.
 """
@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from kernel_sim.errors import BadFree, DoubleFree, InteriorFree, NotAllocated, OutOfRange, Reserved
+from kernel_sim.errors import BadFree, DoubleFree, InteriorFree, NotAllocated, OutOfRange, Reserved, Shared
 from kernel_sim.study.contract.laws import require
 from kernel_sim.zones import Range, Zone
 
@@ -20,12 +20,25 @@ N_ORDERS = 11
 
 @dataclass
 class Allocation:
-    """Frames from `first` to `end`, and padding from there to `padded_end`."""
+    """Frames from `first` to `end`, and padding from there to `padded_end`; `users` says who has it, and how often, in the order of their coming."""
 
     first: int
     end: int
     padded_end: int
-    owner: int
+    users: dict[int, int]
+
+    @property
+    def owner(self) -> int:
+        """Of those who have it, the one who came first."""
+        return next(iter(self.users))
+
+    @property
+    def n_uses(self) -> int:
+        return sum(self.users.values())
+
+    def leaver(self, owner: int) -> int:
+        """Whose use ends when `owner` frees it; 0 is nobody in particular, and ends the first one's where it has no use of its own."""
+        return self.owner if owner == 0 and 0 not in self.users else owner
 
 
 @dataclass(frozen=True)
@@ -48,7 +61,7 @@ class Books:
         self.event: dict[int, int] = {}
         self.clock = 0
         for first, end in in_use:
-            self._hold(Allocation(first, end, end, 0))
+            self._hold(Allocation(first, end, end, {0: 1}))
         self.free = self.exists - self.reserved - self.holder.keys()
 
     def _hold(self, allocation: Allocation) -> None:
@@ -70,11 +83,22 @@ class Books:
         require(frames <= self.free, "own frames", f"{sorted(frames - self.free)} were not free")
         require(self.zone_of(pfn) == self.zone_of(pfn + granted - 1), "own frames", f"{granted} frames at {pfn} cross the edge of a zone")
         self.free -= frames
-        self._hold(Allocation(pfn, pfn + n_frames, pfn + granted, owner))
+        self._hold(Allocation(pfn, pfn + n_frames, pfn + granted, {owner: 1}))
         self.event.update(dict.fromkeys(frames, self.clock))
 
-    def refusal(self, pfn: int, n_frames: int | None) -> Refusal | None:
-        """Why a free is refused; None for a right one."""
+    @property
+    def n_shared(self) -> int:
+        """Frames that are used more than once."""
+        return sum(it.end - it.first for pfn, it in self.holder.items() if pfn == it.first and it.n_uses > 1)
+
+    def share(self, pfn: int, owner: int) -> int:
+        """Enter one more use: how many there are then."""
+        users = self.holder[pfn].users
+        users[owner] = users.get(owner, 0) + 1
+        return self.holder[pfn].n_uses
+
+    def refusal(self, pfn: int, n_frames: int | None, owner: int = 0) -> Refusal | None:
+        """Why a free is refused; None for a right one. Without a user's name a sharing is refused for the same."""
         event = self.event.get(pfn, 0)
         if pfn not in self.exists:
             return Refusal(OutOfRange, pfn, 0)
@@ -87,11 +111,21 @@ class Books:
             return Refusal(InteriorFree, pfn, event)
         if n_frames is not None and pfn + n_frames > held.end:
             return Refusal(NotAllocated, pfn, self.event.get(held.end, 0))
+        if held.leaver(owner) not in held.users:
+            return Refusal(NotAllocated, pfn, event)
+        if held.n_uses > 1 and (n_frames or held.end - pfn) < held.end - held.first:
+            return Refusal(Shared, pfn, event)
         return None
 
-    def vacate(self, pfn: int, n_frames: int | None) -> Range:
-        """Enter a free that is right. The frames that become free: with the padding, when the end of the allocation is among them."""
+    def vacate(self, pfn: int, n_frames: int | None, owner: int = 0) -> Range:
+        """Enter a free that is right. The frames that become free: with the padding, when the end of the allocation is among them; none while others
+        use them."""
         held = self.holder[pfn]
+        if held.n_uses > 1:
+            leaver = held.leaver(owner)
+            held.users[leaver] -= 1
+            held.users = {user: count for user, count in held.users.items() if count}
+            return pfn, pfn
         end = held.end if n_frames is None else pfn + n_frames
         freed = range(pfn, held.padded_end if end == held.end else end)
         for frame in freed:
@@ -99,9 +133,9 @@ class Books:
         self.free |= set(freed)
         self.event.update(dict.fromkeys(freed, self.clock))
         if held.first < pfn:
-            self._hold(Allocation(held.first, pfn, pfn, held.owner))
+            self._hold(Allocation(held.first, pfn, pfn, dict(held.users)))
         if end < held.end:
-            self._hold(Allocation(end, held.end, held.padded_end, held.owner))
+            self._hold(Allocation(end, held.end, held.padded_end, dict(held.users)))
         return freed.start, freed.stop
 
     def flags(self) -> list[np.ndarray[Any, Any]]:

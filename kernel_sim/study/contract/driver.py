@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from kernel_sim.allocators.base import Policy
 from kernel_sim.errors import BadFree, OutOfFrames
-from kernel_sim.events import ALLOC, FREE, OK
+from kernel_sim.events import ALLOC, FREE, OK, SHARE
 from kernel_sim.manager import FrameManager, Stats
 from kernel_sim.study.contract.books import Books, Refusal
 from kernel_sim.study.contract.laws import held_to, require
@@ -30,7 +30,7 @@ class Driver:
             self.manager = FrameManager(memory.zones, policy, in_use=memory.in_use)
         self.books = Books(memory.zones, memory.in_use)
         self.predicted = ModelledMemory(rule, memory.zones, memory.free_runs) if rule else None
-        self.counts = {"n_allocs": 0, "n_failed": 0, "n_frees": 0, "n_refused": 0, "requested": 0, "granted": 0}
+        self.counts = {"n_allocs": 0, "n_failed": 0, "n_frees": 0, "n_refused": 0, "requested": 0, "granted": 0, "n_shares": 0}
         self.compare()
 
     def perform(self, operations: list[Operation]) -> None:
@@ -40,8 +40,16 @@ class Driver:
 
     def act(self, operation: Operation) -> None:
         live = self.books.live
-        if operation.kind == "alloc" or (operation.kind != "wild" and not live):
+        if operation.kind == "alloc" or (not operation.kind.startswith("wild") and not live):
             self.alloc(size_of(operation), operation.b % OWNERS)
+        elif operation.kind == "share":
+            self.share(live[operation.a % len(live)].first, operation.b % OWNERS)
+        elif operation.kind == "leave":
+            chosen = live[operation.a % len(live)]
+            users = [*chosen.users, *range(OWNERS)]     # mostly one who may
+            self.free(chosen.first, chosen.end - chosen.first if operation.b % 3 else None, users[operation.b // 3 % len(users)])
+        elif operation.kind == "wild share":
+            self.share(operation.a % (self.manager.n_table_frames + 6) - 3, operation.b % OWNERS)
         elif operation.kind == "free":
             self.free(live[operation.a % len(live)].first, None)
         elif operation.kind == "part":
@@ -115,25 +123,56 @@ class Driver:
         if n_frames == 1 and pfn in self.books.free:
             require(self.books.zone_of(pfn) == self.books.zone_of(max(self.books.free)), "highest zone", f"frame {pfn} is not of it")
 
-    def free(self, pfn: int, n_frames: int | None) -> None:
+    def free(self, pfn: int, n_frames: int | None, owner: int = 0) -> None:
         """Give frames back, rightly or wrongly."""
-        self.begin(f"free {pfn}" if n_frames is None else f"free {n_frames} at {pfn}")
+        self.begin((f"free {pfn}" if n_frames is None else f"free {n_frames} at {pfn}") + (f" by {owner}" if owner else ""))
         self.books.clock += 1
-        refusal = self.books.refusal(pfn, n_frames)
-        if refusal:
-            self.counts["n_refused"] += 1
-            told = refused(lambda: self.manager.free(pfn, n_frames))
-            require(told == refusal, "wrong frees", f"{self.doing} is answered with {told}, not {refusal}")
-            self.doing += f" -> refused, {refusal.error.__name__}"
+        if self.is_refused(self.books.refusal(pfn, n_frames, owner), lambda: self.manager.free(pfn, n_frames, owner)):
             return
         with held_to("no nonsense"):
-            self.manager.free(pfn, n_frames)
-        first, end = self.books.vacate(pfn, n_frames)
-        if self.predicted:
+            self.manager.free(pfn, n_frames, owner)
+        first, end = self.books.vacate(pfn, n_frames, owner)
+        if self.predicted and first < end:
             self.predicted.free(first, end)
         self.counts["n_frees"] += 1
         self.check_event(FREE, pfn, n_frames or 0, end - first)
-        require(self.manager.owner_of(pfn) is None, "figures", f"frame {pfn} is free and has an owner")
+        if first < end:
+            require(self.manager.owner_of(pfn) is None, "figures", f"frame {pfn} is free and has an owner")
+        else:
+            self.check_users(pfn)
+
+    def is_refused(self, refusal: Refusal | None, ask: Callable[[], object]) -> bool:
+        """Whether it must be; then it is asked for, and is."""
+        if refusal:
+            self.counts["n_refused"] += 1
+            told = refused(ask)
+            require(told == refusal, "wrong frees", f"{self.doing} is answered with {told}, not {refusal}")
+            self.doing += f" -> refused, {refusal.error.__name__}"
+        return refusal is not None
+
+    def share(self, pfn: int, owner: int) -> None:
+        """Make somebody a user of an allocation, rightly or wrongly."""
+        self.begin(f"share {pfn} with {owner}")
+        self.books.clock += 1
+        if self.is_refused(self.books.refusal(pfn, None), lambda: self.manager.share(pfn, owner)):
+            return
+        with held_to("no nonsense"):
+            told = self.manager.share(pfn, owner)
+        n_uses = self.books.share(pfn, owner)
+        require(told == n_uses, "last user", f"{told} uses, it says; there are {n_uses}")
+        self.counts["n_shares"] += 1
+        self.check_event(SHARE, pfn, n_uses, 0)
+        self.check_users(pfn)
+
+    def check_users(self, pfn: int) -> None:
+        """Who has an allocation, each of its frames, and who has not."""
+        held, manager = self.books.holder[pfn], self.manager
+        told = manager.users_of(pfn)
+        require(list(told.items()) == list(held.users.items()), "last user", f"frame {pfn} is used by {told}, it says; it is by {held.users}")
+        for frame in {held.first, held.end - 1, held.padded_end - 1}:
+            having = {owner for owner in range(OWNERS) if manager.holds(frame, owner)}
+            require(having == held.users.keys(), "last user", f"{having} have frame {frame}, it says; {set(held.users)} do")
+        require(manager.owner_of(pfn) == manager.owner_of(held.end - 1) == held.owner, "figures", f"frame {pfn} is not owner {held.owner}'s")
 
     def check_event(self, kind: int, pfn: int, n_frames: int, granted: int) -> None:
         """The latest event tells what has just been done."""
@@ -149,8 +188,8 @@ class Driver:
         require(self.manager.free_runs() == self.books.free_runs(), "figures", "free runs")
         require(self.manager.buddyinfo() == self.books.buddyinfo(), "figures", "blocks by order")
         require({name: getattr(stats, name) for name in self.counts} == self.counts, "figures", f"{stats}")
-        counted = (stats.n_frames, stats.n_free, stats.n_used)
-        require(counted == (len(self.books.exists), len(self.books.free), len(self.books.holder)), "figures", f"{stats}")
+        counted = (stats.n_frames, stats.n_free, stats.n_used, stats.n_shared)
+        require(counted == (len(self.books.exists), len(self.books.free), len(self.books.holder), self.books.n_shared), "figures", f"{stats}")
         if self.predicted:
             self.check_effort(stats)
 

@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis.strategies import SearchStrategy
 
 from kernel_sim.allocators.base import Policy
 from kernel_sim.errors import OutOfFrames, SimError
 from kernel_sim.study.contract import games
 from kernel_sim.study.contract.driver import Driver
 from kernel_sim.study.contract.laws import LAWS, BrokenLaw
-from kernel_sim.study.contract.memories import MEMORIES, SEQUENCES, Memory, Operation
+from kernel_sim.study.contract.memories import MEMORIES, SEQUENCES, SHARED_SEQUENCES, Memory, Operation
 from kernel_sim.study.contract.misuse import MISUSES, memory_for
 from kernel_sim.study.contract.picture import picture
 
@@ -56,7 +57,8 @@ def examine(policy: Policy, rule: type | None = None, seed_number: int = 0, n_ex
     `rule` is where it must place, if it is to be held to that. `progress` is told what is being played, once for every example.
     """
     for name, play in _plays(policy, rule).items():
-        found = _shortest(play, seed_number, n_examples, shrink, lambda name=name: progress(name))  # type: ignore[misc]
+        sequences = SHARED_SEQUENCES if name == "last user" else SEQUENCES
+        found = _shortest(play, sequences, seed_number, n_examples, shrink, lambda name=name: progress(name))  # type: ignore[misc]
         if found:
             memory, operations, broken = found
             return Finding(broken.law, broken.what, name, memory, _story(play, memory, operations))
@@ -73,6 +75,7 @@ def _plays(policy: Policy, rule: type | None) -> dict[str, Play]:
     """The games, ready to be played with memories and operations."""
     return {
         "books": lambda memory, operations, watch: games.books(Driver(policy, memory, rule, watch), operations),
+        "last user": lambda memory, operations, watch: games.last_user(Driver(policy, memory, rule, watch), operations),
         "nothing lost": lambda memory, operations, watch: games.nothing_lost(Driver(policy, memory, None, watch), operations),
         "same twice": lambda memory, operations, watch: games.same_twice(policy, memory, operations),
     }
@@ -93,7 +96,7 @@ def guarded(play: Callable[[], None]) -> None:
         raise BrokenLaw("no nonsense", f"{type(error).__name__}: {error} (line {where.lineno} of {Path(where.filename).name})") from error
 
 
-def _shortest(play: Play, seed_number: int, n_examples: int, shrink: bool,
+def _shortest(play: Play, sequences: SearchStrategy[list[Operation]], seed_number: int, n_examples: int, shrink: bool,
               progress: Callable[[], None]) -> tuple[Memory, list[Operation], BrokenLaw] | None:
     """The smallest memory and operations with which the game is lost (without `shrink` the first that were found), or None."""
     lost: list[tuple[Memory, list[Operation], BrokenLaw]] = []
@@ -101,7 +104,7 @@ def _shortest(play: Play, seed_number: int, n_examples: int, shrink: bool,
     @seed(seed_number)
     @settings(max_examples=n_examples, deadline=None, database=None, report_multiple_bugs=False, suppress_health_check=list(HealthCheck),
               phases=(Phase.generate, Phase.shrink) if shrink else (Phase.generate,))
-    @given(memory=MEMORIES, operations=SEQUENCES)
+    @given(memory=MEMORIES, operations=sequences)
     def once(memory: Memory, operations: list[Operation]) -> None:
         progress()
         try:

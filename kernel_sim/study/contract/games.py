@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from kernel_sim.allocators.base import Policy
 from kernel_sim.errors import OutOfFrames
-from kernel_sim.study.contract.driver import Driver
+from kernel_sim.study.contract.driver import OWNERS, Driver
 from kernel_sim.study.contract.laws import held_to, require
 from kernel_sim.study.contract.memories import Memory, Operation
 
@@ -20,6 +20,18 @@ Game = Callable[[Driver, list[Operation]], None]
 def books(driver: Driver, operations: list[Operation]) -> None:
     """Every operation, every figure compared after each."""
     driver.perform(operations)
+
+
+def last_user(driver: Driver, operations: list[Operation]) -> None:
+    """Allocations with many users; then each of them gives back what he has, the latest first, and the frames are free with the last."""
+    driver.perform(operations)
+    for allocation in driver.books.live:
+        users = [owner for owner, count in allocation.users.items() for _ in range(count)]
+        for n_left, owner in reversed(list(enumerate(users))):
+            driver.free(allocation.first, None, owner)
+            had = any(driver.manager.holds(allocation.first, somebody) for somebody in range(OWNERS))
+            require(had == (n_left > 0) == (allocation.first not in driver.books.free), "last user")
+    driver.compare()
 
 
 def nothing_lost(driver: Driver, operations: list[Operation]) -> None:

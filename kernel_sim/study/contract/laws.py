@@ -17,6 +17,7 @@ LAWS = {
     "audit": "after every operation the policy's own lists and the frame table agree, and its own check finds nothing",
     "figures": "what the manager tells (free runs, blocks, events, counts) is what the books say",
     "wrong frees": "a wrong free is refused by its name, with the facts, and changes nothing",
+    "last user": "frames that several use are free when the last of them has given them back, and until then each of them has them",
     "nothing lost": "when all is freed, every frame that is not reserved can be had again, one by one",
     "same twice": "the same operations make the same placements and the same events",
     "no nonsense": "the policy raises nothing, and answers with a frame or with none",

@@ -35,7 +35,7 @@ class Memory:
 class Operation:
     """One thing to do. `a` and `b` are turned into sizes, indices and frame numbers by whoever does it."""
 
-    kind: str       # alloc, free, part (of an allocation), wild (any frame, any count)
+    kind: str       # alloc, free, part (of an allocation), wild (any frame, any count), share, leave (a free by name), wild share
     a: int
     b: int
 
@@ -91,6 +91,12 @@ OPERATIONS = st.builds(Operation, st.sampled_from(["alloc", "alloc", "alloc", "f
                        st.integers(0, 1 << 16), st.integers(0, 1 << 16))
 
 SEQUENCES = st.integers(1, 60).flatmap(lambda n: st.lists(OPERATIONS, min_size=n, max_size=n))
+
+_SHARING = st.builds(Operation, st.sampled_from([*["alloc"] * 2, *["share", "leave"] * 3, "free", "part", "wild", "wild share"]),
+                     st.integers(0, 1 << 16), st.integers(0, 1 << 16))
+
+SHARED_SEQUENCES = st.integers(1, 60).flatmap(lambda n: st.lists(_SHARING, min_size=n, max_size=n))
+"""Operations of which many are about allocations that more than one uses."""
 
 _SIZES = (1, 1, 1, 2, 2, 3, 4, 5, 7, 8, 11, 16, 30, 64, 100, 250, 512, 700, 1024, 1025, 3000)
 

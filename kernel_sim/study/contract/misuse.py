@@ -14,8 +14,8 @@ from copy import deepcopy
 from dataclasses import replace
 
 from kernel_sim.allocators.base import Policy
-from kernel_sim.errors import BadFree, DoubleFree, InteriorFree, NotAllocated, OutOfFrames, OutOfRange, Reserved
-from kernel_sim.events import FREE, STATUS_NAMES
+from kernel_sim.errors import BadFree, DoubleFree, InteriorFree, NotAllocated, OutOfFrames, OutOfRange, Reserved, Shared
+from kernel_sim.events import FREE, SHARE, STATUS_NAMES
 from kernel_sim.manager import FrameManager
 from kernel_sim.study.contract.driver import declared
 from kernel_sim.study.contract.laws import held_to, require
@@ -38,16 +38,27 @@ def memory_for(policy: str | type | Policy) -> FrameManager:
 def accounts(manager: FrameManager) -> list[object]:
     """All that a free could change, to the byte."""
     own = [vars(manager.area(zone).instance) if manager.policy.plain else list(manager.policy.blocks(manager.area(zone))) for zone in range(2)]
-    return [manager.zone_records.tobytes(), manager.table.frames.tobytes(), manager.table.touched.tobytes(), deepcopy(own), manager.free_runs(),
-            manager.buddyinfo()]
+    return [manager.zone_records.tobytes(), *(column.tobytes() for column in manager.table), manager.users.tobytes(), deepcopy(own),
+            manager.free_runs(), manager.buddyinfo()]
 
 
-def expect(manager: FrameManager, error: type[BadFree], pfn: int, n_frames: int | None = None, event: int = 0, says: str = "") -> None:
+def expect(manager: FrameManager, error: type[BadFree], pfn: int, n_frames: int | None = None, event: int = 0, says: str = "",
+           owner: int = 0) -> None:
     """That free is refused with that error, naming that event, in those words; and nothing but the count of refusals changes."""
-    asked = f"free({pfn:#x})" if n_frames is None else f"free({pfn:#x}, {n_frames})"
+    asked = f"free({pfn:#x}{f', {n_frames}' if n_frames is not None else ''}{f', owner={owner}' if owner else ''})"
+    _expect(manager, lambda: manager.free(pfn, n_frames, owner), FREE, asked, error, pfn, event, says)
+
+
+def expect_unshared(manager: FrameManager, error: type[BadFree], pfn: int, event: int = 0) -> None:
+    """Nobody can become a user of what begins there: likewise."""
+    _expect(manager, lambda: manager.share(pfn, 3), SHARE, f"share({pfn:#x}, 3)", error, pfn, event)
+
+
+def _expect(manager: FrameManager, ask: Callable[[], object], kind: int, asked: str, error: type[BadFree], pfn: int, event: int,
+            says: str = "") -> None:
     before, stats = accounts(manager), manager.stats()
     try:
-        manager.free(pfn, n_frames)
+        ask()
     except BadFree as refusal:
         require(type(refusal) is error, LAW, f"{asked} is answered with {refusal}, and not with {error.__name__}")
         require((refusal.pfn, refusal.event) == (pfn, event), LAW, f"{asked} names frame {refusal.pfn:#x} and event {refusal.event}, not {event}")
@@ -58,7 +69,7 @@ def expect(manager: FrameManager, error: type[BadFree], pfn: int, n_frames: int 
     require(manager.stats() == replace(stats, n_refused=stats.n_refused + 1), LAW, f"{asked} is refused, and counted otherwise")
     latest = manager.events()[-1]
     told = STATUS_NAMES[int(latest["status"])].replace(" ", "")
-    require((int(latest["kind"]), told) == (FREE, error.__name__.lower()), LAW, f"{asked}: the event says {told}")
+    require((int(latest["kind"]), told) == (kind, error.__name__.lower()), LAW, f"{asked}: the event says {told}")
     with held_to("audit"):
         manager.check()
 
@@ -201,9 +212,55 @@ def padding(manager: FrameManager) -> None:
         manager.check()
 
 
+def by_a_stranger(manager: FrameManager) -> None:
+    """A free that names an owner who does not have the frames, and of frames that several use one by somebody else."""
+    pfn = manager.alloc(1, owner=5)
+    expect(manager, NotAllocated, pfn, owner=6, event=1, says=f"frame {pfn:#x} is not owner 6's, allocated by event 1")
+    expect(manager, NotAllocated, pfn, 1, owner=6, event=1)
+    manager.share(pfn, 6)
+    expect(manager, NotAllocated, pfn, owner=7, event=1)
+    manager.free(pfn, owner=5)
+    expect(manager, NotAllocated, pfn, owner=5, event=1)
+    manager.free(pfn, owner=6)
+    expect(manager, DoubleFree, pfn, owner=6, event=8)
+    manager.share(0x0A, 5)
+    manager.free(0x0A, owner=5)
+    expect(manager, NotAllocated, 0x0A, owner=5, says="frame 0xa is not owner 5's")
+    manager.free(0x0A)
+
+
+def part_of_what_is_shared(manager: FrameManager) -> None:
+    """Four frames with two users are given back by one of them whole, or not at all."""
+    manager.share(0x0A, 5)
+    expect(manager, Shared, 0x0A, 3, says="frame 0xa is of an allocation with other users, which is freed whole or not at all")
+    expect(manager, Shared, 0x0B, 2, owner=5)
+    expect(manager, Shared, 0x0D, 1)
+    expect(manager, NotAllocated, 0x0B, 2, owner=6)
+    expect(manager, NotAllocated, 0x0A, 5)
+    expect(manager, InteriorFree, 0x0C, owner=5)
+    manager.free(0x0A, 4, owner=5)
+    require(manager.stats().n_free == N_FREE_AT_START, "last user", "frames are free that somebody has")
+    manager.free(0x0B, 2)
+
+
+def nothing_to_share(manager: FrameManager) -> None:
+    """Only an allocation can be shared, from its beginning."""
+    for pfn in NOWHERE:
+        expect_unshared(manager, OutOfRange, pfn)
+    expect_unshared(manager, Reserved, 0x40)
+    expect_unshared(manager, NotAllocated, 0x27)
+    expect_unshared(manager, InteriorFree, 0x0B)
+    manager.share(0x0A, 1)
+    expect_unshared(manager, InteriorFree, 0x0D)
+    manager.free(0x0A)
+    manager.free(0x0A)
+    expect_unshared(manager, DoubleFree, 0x0A, event=len(NOWHERE) + 7)
+
+
 MISUSES: dict[str, Callable[[FrameManager], None]] = {
     play.__name__.replace("_", " "): play for play in (
         double, double_in_two_lives, never_allocated, interior, unaligned, wrong_size, foreign, beyond_the_memory, reserved, over_the_end, zero,
-        beyond_the_maximum, partial, padding)
+        beyond_the_maximum, partial, padding, by_a_stranger,
+        part_of_what_is_shared, nothing_to_share)
 }
 """Each on a fresh `memory_for`."""
