@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 from kernel_sim import events
 from kernel_sim.allocators.base import Policy, Request
 from kernel_sim.compiled import Array, bind, compiled, int64, interpreted, move_memory, outlined
-from kernel_sim.events import BAD_COUNT, BROKEN, NO_SUCH_SEGMENT, NOT_ALLOCATED, OK, OUT_OF_FRAMES
-from kernel_sim.frames import NO_FRAMES, PAD, TAIL, frame, words_at
+from kernel_sim.events import BAD_COUNT, NO_SUCH_SEGMENT, NOT_ALLOCATED, OK, OUT_OF_FRAMES
+from kernel_sim.frames import NO_FRAMES, TAIL, frame, words_at
 from kernel_sim.ledger import CLOCK, N_FAILED, REQUESTED, ROOT_WORDS, State, area_of, bind_policy, open_state, record, settle, steps
 from kernel_sim.segment_records import (
     are_free,

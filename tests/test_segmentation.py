@@ -26,7 +26,8 @@ BOARD[[board.B_RAM, board.B_RAM_BYTES, board.B_FIRMWARE, board.B_FIRMWARE_BASE]]
 
 
 @entry
-def compiled_translate(board: Array, virtual: int, access: int, root: int, is_user: bool, write_protect: bool, nxe: bool) -> tuple[int, int, int, int]:
+def compiled_translate(board: Array, virtual: int, access: int, root: int, is_user: bool, write_protect: bool,
+                       nxe: bool) -> tuple[int, int, int, int]:
     found = translate(board, virtual, access, Mode(root, is_user, write_protect, nxe))
     return found.physical, found.may, found.error, found.entry
 
@@ -61,8 +62,8 @@ def descriptor(base: int, bound: int, flags: int) -> Any:
     return np.frombuffer(struct.pack("<QQIIQ", base, bound, flags, 7, 0), KIND)[0]
 
 
-sizes = st.one_of(st.integers(0, 40).map(lambda n: n * PAGE), st.sampled_from([TOP, TOP - PAGE, TOP + PAGE, 1 << 46, (1 << 46) - PAGE, 1 << 63,
-                                                                             (1 << 64) - PAGE, (1 << 64) - 1, 1, 4095, 100]), st.integers(0, (1 << 64) - 1))
+EDGES = (TOP, TOP - PAGE, TOP + PAGE, 1 << 46, (1 << 46) - PAGE, 1 << 63, (1 << 64) - PAGE, (1 << 64) - 1, 1, 4095, 100)
+sizes = st.one_of(st.integers(0, 40).map(lambda n: n * PAGE), st.sampled_from(EDGES), st.integers(0, (1 << 64) - 1))
 descriptors = st.tuples(sizes, sizes, st.one_of(st.integers(0, 15), st.integers(0, (1 << 32) - 1)))
 offsets = st.one_of(st.integers(-41 * PAGE, 41 * PAGE).map(lambda offset: offset % TOP), st.integers(0, TOP - 1))
 
@@ -71,7 +72,8 @@ offsets = st.one_of(st.integers(-41 * PAGE, 41 * PAGE).map(lambda offset: offset
        st.booleans())
 @example([(0, TOP, 15)] * 16, 0, 0, READ, True, True, True)
 @example([(PAGE, TOP, 9)] * 16, 4, 0, READ, True, True, True)
-def test_against_a_model(table: list[tuple[int, int, int]], number: int, offset: int, access: int, is_user: bool, write_protect: bool, nxe: bool) -> None:
+def test_against_a_model(table: list[tuple[int, int, int]], number: int, offset: int, access: int, is_user: bool, write_protect: bool,
+                         nxe: bool) -> None:
     write_table(3 * PAGE, table)
     mode = (is_user, write_protect, nxe)
     for virtual in (number * TOP + offset, number * TOP + table[number][1] % TOP, number * TOP + (table[number][1] - 1) % TOP,
@@ -128,4 +130,5 @@ def test_a_malformed_descriptor_in_words() -> None:
 @given(st.lists(descriptors, min_size=16, max_size=16), st.integers(0, 15), offsets, st.sampled_from(ACCESSES))
 def test_words_and_numbers_agree(table: list[tuple[int, int, int]], number: int, offset: int, access: int) -> None:
     """The words say "legal" exactly where a process of ring 3 has no fault."""
-    assert ("is legal" in explain(descriptor(*table[number]), number * TOP + offset, access)) == (model(table, number * TOP + offset, access, True, True, True)[0] >= 0)
+    virtual = number * TOP + offset
+    assert ("is legal" in explain(descriptor(*table[number]), virtual, access)) == (model(table, virtual, access, True, True, True)[0] >= 0)

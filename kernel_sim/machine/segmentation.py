@@ -4,8 +4,8 @@ Source: base and bound registers, and tables of them, as every textbook draws th
 Three Easy Pieces, chapter 16, with its segment that grows down); J. B. Dennis, "Segmentation and the design of multiprogrammed computer systems",
 Journal of the ACM 12(4), 1965.
 
-Bits 43 to 46 of an address are the number of a segment, the bits below the offset in it. Where CR3 points there are 16 descriptors, in the place of the
-lower entries of the top page table. An offset is legal below the bound, and then the physical address is base + offset. A segment that grows down is
+Bits 43 to 46 of an address are the number of a segment, the bits below the offset in it. Where CR3 points there are 16 descriptors, in the place
+of the lower entries of the top page table. An offset is legal below the bound, and then the physical address is base + offset. A segment that grows down is
 counted from its other end: `depth` bytes below the top are legal up to the bound, at base + bound - depth. Every segment that is there can be read,
 from either ring; writing and executing are for the descriptor to allow.
 """
