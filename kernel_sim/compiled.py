@@ -248,6 +248,33 @@ call_address_3 = _caller(3, "int64")
 prefetch = _instruction(lambda address: None, "void", _emit_prefetch)
 """(address): asks the processor to fetch what will soon be read there. It changes nothing else."""
 
+def _mover() -> Callable[[int, int, int], None]:
+    """A compiled function (to, source, n_bytes): C's memmove."""
+    def in_interpreter(to: int, source: int, n_bytes: int) -> None:
+        ctypes.memmove(int(to), int(source), int(n_bytes))
+    if not JIT:
+        return in_interpreter
+
+    @intrinsic  # type: ignore[untyped-decorator]
+    def emit(typing_context: Any, to: Any, source: Any, n_bytes: Any) -> Any:
+        def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            pointer = ir.IntType(8).as_pointer()
+            where, what = (builder.inttoptr(argument, pointer) for argument in arguments[:2])
+            cgutils.raw_memmove(builder, where, what, arguments[2], 1)
+            return context.get_dummy_value()
+        return numba.types.void(numba.int64, numba.int64, numba.int64), code
+
+    @numba.njit(forceinline=True)  # type: ignore[untyped-decorator]
+    def move(to: int, source: int, n_bytes: int) -> None:
+        emit(to, source, n_bytes)
+
+    move.in_interpreter = in_interpreter
+    return cast(Callable[[int, int, int], None], move)
+
+
+move_memory = _mover()
+"""(to, source, n_bytes): copies memory from one address to another; the two may overlap."""
+
 _leading_zeros = _instruction(lambda value: 64 - int(value).bit_length(), "int64", lambda builder, value: builder.ctlz(value, ir.IntType(1)(0)))
 
 trailing_zeros = _instruction(lambda value: (int(value) & -int(value)).bit_length() - 1 if value else 64, "int64",

@@ -20,8 +20,8 @@ FLOORS = (
     ("errors", "units", "compiled"),
     ("events", "frames", "users", "zones", "fragmentation"),
     ("allocators",),
-    ("ledger", "entries", "audit", "explain", "complaints", "manager", "granules", "segments", "operations", "arena", "heap", "heap_audit",
-     "heap_stats", "slab", "slab_layout"),
+    ("ledger", "entries", "audit", "explain", "complaints", "manager", "granules", "segments", "segment_records", "segment_moves", "operations",
+     "arena", "heap", "heap_audit", "heap_stats", "slab", "slab_layout"),
     ("machine", "study"),
     ("tools", "firmware", "bench", "data"),
 )

@@ -14,10 +14,11 @@ from kernel_sim import FrameManager
 from kernel_sim.compiled import address_of, interpreted
 from kernel_sim.machine import board
 from kernel_sim.machine.abi import CALL_BOX, DIRECT_MAP, FIRMWARE, FIRMWARE_BYTES, IMAGE_BYTES, MICROCODE, MICROCODE_END, PAGE_TABLES, STACK_BOTTOM
-from kernel_sim.machine.machine import _device_hooks
 from kernel_sim.machine.cpu import Cpu
-from kernel_sim.machine.paging import FETCH, READ, WRITE, Mode, build_page_tables, walk
+from kernel_sim.machine.machine import _device_hooks
+from kernel_sim.machine.paging import build_page_tables, walk
 from kernel_sim.machine.ram import Ram
+from kernel_sim.machine.translation import FETCH, READ, WRITE, Mode
 
 HOOK = ctypes.CFUNCTYPE(ctypes.c_bool, ctypes.c_int64, ctypes.c_int64, ctypes.c_int32, ctypes.c_int64, ctypes.c_int64)
 P, W, U, A, D, PS, NX = 1, 2, 4, 1 << 5, 1 << 6, 1 << 7, 1 << 63
@@ -167,7 +168,7 @@ def test_the_firmware(frames: list[tuple[int, int]]) -> None:
 @pytest.mark.parametrize("frames", [SMALL, TALL])
 @pytest.mark.parametrize("seed", range(4))
 def test_random_tables(frames: list[tuple[int, int]], seed: int) -> None:
-    """Tables full of entries of every kind: present or not, large or not, the user's or not, to the next table, to themselves, to nowhere; in every mode."""
+    """Tables full of entries of every kind, in every mode: present or not, large or not, the user's or not, to the next table, to themselves."""
     rng, walker = random.Random(seed), Walker(frames)
 
     def entry() -> int:

@@ -35,7 +35,19 @@ struct segment {
 
 struct segment segment_alloc(uint64_t size_bytes, uint16_t owner);
 struct segment segment_lookup(int64_t id);
-int segment_free(int64_t id);
+int segment_free(int64_t id);                   /* one user less; the last one's gives the frames back */
+int64_t segment_share(int64_t id, uint16_t owner);      /* one user more: how many there are now, or minus a status */
+
+/* Another size. It stays where it is if the frames behind it are free and the policy can give up just those; else it moves, and what it holds with
+ * it. After a failure it is what it was. */
+struct segment segment_grow(int64_t id, uint64_t size_bytes);
+
+struct compaction {
+    int64_t n_moved;                            /* segments; look their bases up again */
+    int64_t frames_copied;
+};
+
+struct compaction segments_compact(void);       /* move all segments together, towards the lowest frames */
 void *segment_address(const struct segment *segment, uint64_t offset);  /* NULL at or beyond the bound */
 
 /* --- the machine ------------------------------------------------------------------------------------------------------------- */

@@ -149,6 +149,31 @@ int segment_free(int64_t id)
     return (int)box->status;
 }
 
+int64_t segment_share(int64_t id, uint16_t owner)
+{
+    box->call = SEGMENT_SHARE;
+    box->segment = id;
+    box->owner = owner;
+    ring();
+    return box->status == STATUS_OK ? box->n_frames : -(int64_t)box->status;
+}
+
+struct segment segment_grow(int64_t id, uint64_t size_bytes)
+{
+    box->call = SEGMENT_GROW;
+    box->segment = id;
+    box->bound = (int64_t)size_bytes;
+    ring();
+    return segment_answer();
+}
+
+struct compaction segments_compact(void)
+{
+    box->call = SEGMENT_COMPACT;
+    ring();
+    return (struct compaction){ box->segment, box->n_frames };
+}
+
 void *segment_address(const struct segment *segment, uint64_t offset)
 {
     return offset < segment->bound ? (void *)(DIRECT_MAP + segment->base + offset) : NULL;

@@ -22,8 +22,8 @@ from kernel_sim.machine.board import (
 from kernel_sim.machine.cpu import NO_MEMORY, Cpu
 from kernel_sim.machine.listing import addresses_of, code_at, disassemble, instruction_at, place
 from kernel_sim.machine.loader import Image
-from kernel_sim.machine.paging import FETCH, WRITE
 from kernel_sim.machine.ram import Ram
+from kernel_sim.machine.translation import FETCH, WRITE
 
 _VECTORS = {0: "division error", 1: "debug exception", 3: "breakpoint", 4: "overflow", 5: "bound exceeded", 6: "invalid instruction",
             7: "floating-point unit not available", 8: "double fault", 10: "invalid TSS", 11: "segment not present", 12: "stack fault",

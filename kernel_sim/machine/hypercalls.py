@@ -27,8 +27,11 @@ from kernel_sim.machine.abi import (
     MEMORY_INFO,
     NOTE,
     SEGMENT_ALLOC,
+    SEGMENT_COMPACT,
     SEGMENT_FREE,
+    SEGMENT_GROW,
     SEGMENT_LOOKUP,
+    SEGMENT_SHARE,
     STREAM_NEXT,
     TIMER_PORT,
     TRAP_PORT,
@@ -42,6 +45,7 @@ from kernel_sim.machine.board import (
     B_PLACED,
     B_PLACEMENTS,
     B_PLACEMENTS_DUE,
+    B_RAM,
     B_SEGMENTS,
     B_STREAMS,
     BOARD_WORDS,
@@ -52,7 +56,8 @@ from kernel_sim.machine.devices import exit_machine, put_on_console, set_timer, 
 from kernel_sim.machine.journal import note
 from kernel_sim.machine.traps import finish_trap
 from kernel_sim.manager import FrameManager
-from kernel_sim.segments import bind_segments, is_segment, segments_at
+from kernel_sim.segment_records import heads_at, is_segment, segments_at
+from kernel_sim.segments import bind_segments
 
 boxes_at = array_view(abi.dtype(abi.CallBox))
 
@@ -76,6 +81,18 @@ def segment_alloc(root: int, segments: Array, bound: int, owner: int) -> int:
 
 
 def segment_free(root: int, segments: Array, segment: int) -> int:
+    raise NotImplementedError
+
+
+def segment_share(segments: Array, segment: int) -> int:
+    raise NotImplementedError
+
+
+def segment_grow(root: int, address: int, n_segments: int, memory: int, segment: int, bound: int) -> int:
+    raise NotImplementedError
+
+
+def segment_compact(root: int, address: int, n_segments: int, memory: int) -> int:
     raise NotImplementedError
 
 
@@ -136,6 +153,28 @@ def serve_segments(board: Array, box: Any) -> int:
 
 
 @compiled
+def serve_moves(board: Array, box: Any) -> int:
+    """SEGMENT_GROW, SEGMENT_SHARE and SEGMENT_COMPACT: the status."""
+    address, n_segments, segment = board[B_SEGMENTS], board[B_N_SEGMENTS], int64(box["segment"])
+    if box["call"] == SEGMENT_COMPACT:
+        status = segment_compact(board[B_MANAGER_ROOT], address, n_segments, board[B_RAM])
+        box["segment"] = heads_at(address, 1)[0]["moved_now"]
+        box["n_frames"] = heads_at(address, 1)[0]["copied_now"]
+        return status
+    segments = segments_at(address, n_segments)
+    if box["call"] == SEGMENT_SHARE:
+        answer = segment_share(segments, segment)
+    else:
+        answer = segment_grow(board[B_MANAGER_ROOT], address, n_segments, board[B_RAM], segment, int64(box["bound"]))
+    if answer < 0:
+        return -answer
+    box["n_frames"] = answer
+    box["base"] = segments[segment]["base"]
+    box["bound"] = segments[segment]["bound"]
+    return OK
+
+
+@compiled
 def serve_info(root: int, box: Any) -> int:
     """MEMORY_INFO: all frames that are for hire, those that are free, those in use."""
     state = open_state(words_at(root, ROOT_WORDS))
@@ -159,6 +198,8 @@ def serve_one(board: Array, box: Any) -> int:
         return serve_share(board[B_MANAGER_ROOT], box)
     if call == SEGMENT_ALLOC or call == SEGMENT_FREE or call == SEGMENT_LOOKUP:
         return serve_segments(board, box)
+    if call == SEGMENT_GROW or call == SEGMENT_SHARE or call == SEGMENT_COMPACT:
+        return serve_moves(board, box)
     if call == MEMORY_INFO:
         return serve_info(board[B_MANAGER_ROOT], box)
     if call == NOTE:
@@ -228,11 +269,12 @@ def bind_hook(manager: FrameManager) -> Callable[..., Any]:
     """`on_out` for a manager: to be made a callback, compiled or, for a policy in plain Python, in the interpreter."""
     name, bound = manager.policy.name, manager.bound
     make, make_far = (interpreted, interpreted) if manager.policy.in_interpreter else (compiled, outlined)
-    take_segment, free_segment = bind_segments(manager)
+    segment = bind_segments(manager.policy)
     frames = make(bind(serve_frames, name, alloc_at=bound.alloc_at, free_at=bound.free_at))
     far = make(bind(serve_frames, name, alloc_at=bound.far_alloc, free_at=bound.far_free_by))   # in a batch the bookkeeping is not inlined again
-    segments = make(bind(serve_segments, name, segment_alloc=take_segment, segment_free=free_segment))
-    one = make(bind(serve_one, name, far_serve_frames=far, serve_segments=segments))
+    segments = make(bind(serve_segments, name, segment_alloc=segment.alloc, segment_free=segment.free))
+    moves = make(bind(serve_moves, name, segment_share=segment.share, segment_grow=segment.grow, segment_compact=segment.compact))
+    one = make(bind(serve_one, name, far_serve_frames=far, serve_segments=segments, serve_moves=moves))
     served = make(bind(serve, name, serve_frames=frames, serve_others=make_far(bind(serve_others, name, serve_one=one))))
     hook = bind(on_out, name, serve=served)
     return interpreted(hook) if manager.policy.in_interpreter else hook

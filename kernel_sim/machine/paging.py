@@ -7,7 +7,6 @@ bits of the address choose the entry at each level; an entry with the size bit e
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 
@@ -23,11 +22,11 @@ from kernel_sim.machine.abi import (
     MODULES,
     PAGE_TABLES,
     PAGE_TABLES_END,
+    SEGMENTATION,
     STACK_BOTTOM,
 )
 from kernel_sim.machine.board import (
     B_ERROR_CODE,
-    B_FIRMWARE,
     B_FIRMWARE_BASE,
     B_GRANTS,
     B_IN_MICROCODE,
@@ -37,87 +36,43 @@ from kernel_sim.machine.board import (
     B_N_GRANTS,
     B_PAGE_FAULTS,
     B_PAGES,
-    B_RAM,
-    B_RAM_BYTES,
+    B_TRANSLATION,
     B_VECTOR,
     B_WHY,
     BOARD_WORDS,
     PAGE_FAULT,
 )
-from kernel_sim.machine.cpu import CR0, CR3, CS
+from kernel_sim.machine.cpu import CS
 from kernel_sim.machine.devices import has_ended
 from kernel_sim.machine.ram import Ram
-from kernel_sim.machine.registers import CR0_WP, EFER_NXE, efer, register
+from kernel_sim.machine.registers import register
+from kernel_sim.machine.segmentation import translate
+from kernel_sim.machine.translation import (
+    ADDRESS,
+    CAN_EXECUTE,
+    CAN_READ,
+    CAN_WRITE,
+    ERROR_PRESENT,
+    ERROR_RESERVED,
+    FETCH,
+    GENERAL_PROTECTION,
+    NOWHERE,
+    PAGE_FAULT_VECTOR,
+    PHYSICAL_BITS,
+    WRITE,
+    Found,
+    Mode,
+    fault_code,
+    mode_of,
+    set_word_at,
+    word_at,
+)
 from kernel_sim.units import FRAME_BYTES
 
 # Bits of an entry, by the manual's names; bit 63 is the sign.
 PRESENT, WRITABLE, USER, ACCESSED, DIRTY, LARGE, NO_EXECUTE = 1, 1 << 1, 1 << 2, 1 << 5, 1 << 6, 1 << 7, -(1 << 63)
-PHYSICAL_BITS = 46                          # of an address: 64 TiB. Bits above are reserved, up to bit 51
-ADDRESS = 0x000F_FFFF_FFFF_F000
-_TOO_HIGH = ADDRESS & ~((1 << PHYSICAL_BITS) - 1)
-
-# Bits of a page fault's error code.
-ERROR_PRESENT, ERROR_WRITE, ERROR_USER, ERROR_RESERVED, ERROR_FETCH = 1, 2, 4, 8, 16
-
-READ, WRITE, FETCH = 16, 17, 18             # the engine's kinds of access
-CAN_READ, CAN_WRITE, CAN_EXECUTE = 1, 2, 4  # and of rights
-NOWHERE = -1
-PAGE_FAULT_VECTOR, GENERAL_PROTECTION = 14, 13
 _FIRMWARE = FIRMWARE - (1 << 64)            # as a signed number, which addresses are here
-
-
-class Mode(NamedTuple):
-    """What the processor's registers say about translation."""
-
-    root: int               # CR3: the physical address of the top table
-    is_user: bool           # whether it runs in ring 3
-    write_protect: bool     # CR0.WP: whether ring 0, too, cannot write to what is not writable
-    no_execute: bool        # EFER.NXE: whether bit 63 of an entry means that nothing can be executed there; it is reserved otherwise
-
-
-class Found(NamedTuple):
-    """The end of a walk: the physical address of the page frame (4 KiB) and what may be done there, or NOWHERE and a page fault's error code.
-
-    `level` is that of the last entry, 3 (top) to 0, `entry` its physical address.
-    """
-
-    physical: int
-    may: int
-    error: int
-    level: int
-    entry: int
-
-
-@compiled
-def word_at(board: Array, physical: int) -> int:
-    """The eight bytes of a table entry; 0, an entry that is not present, where there is no memory."""
-    offset = physical - board[B_FIRMWARE_BASE]
-    if 0 <= offset <= FIRMWARE_BYTES - 8:       # first: it lies in a hole of the memory, and may have memory above it
-        return int64(words_at(board[B_FIRMWARE] + offset, 1)[0])
-    if 0 <= physical <= board[B_RAM_BYTES] - 8:
-        return int64(words_at(board[B_RAM] + physical, 1)[0])
-    return int64(0)
-
-
-@compiled
-def set_word_at(board: Array, physical: int, value: int) -> bool:
-    """Write eight bytes; False where there is no memory."""
-    offset = physical - board[B_FIRMWARE_BASE]
-    if 0 <= offset <= FIRMWARE_BYTES - 8:
-        words_at(board[B_FIRMWARE] + offset, 1)[0] = value
-        return True
-    if 0 <= physical <= board[B_RAM_BYTES] - 8:
-        words_at(board[B_RAM] + physical, 1)[0] = value
-        return True
-    return False
-
-
-@compiled
-def mode_of(board: Array) -> Mode:
-    """What the registers say now."""
-    is_user = register(board, CS) & 3 == 3 and board[B_IN_MICROCODE] == 0
-    return Mode(register(board, CR3) & ADDRESS, is_user, register(board, CR0) & CR0_WP != 0, efer(board) & EFER_NXE != 0)
-
+_TOO_HIGH = ADDRESS & ~((1 << PHYSICAL_BITS) - 1)
 
 @compiled
 def is_reserved(entry: int, level: int, no_execute: bool) -> bool:
@@ -128,19 +83,6 @@ def is_reserved(entry: int, level: int, no_execute: bool) -> bool:
         return False
     inside = (int64(1) << (12 + 9 * level)) - 1
     return bool(level == 3 or entry & ADDRESS & inside & ~int64(1 << 12))       # bit 12 of a large page's entry belongs to its memory type
-
-
-@compiled
-def fault_code(access: int, mode: Mode, why: int) -> int:
-    """A page fault's error code; `why` is 0 or ERROR_PRESENT, with ERROR_RESERVED if it was that."""
-    code = int64(why)
-    if access == WRITE:
-        code |= ERROR_WRITE
-    if mode.is_user:
-        code |= ERROR_USER
-    if access == FETCH and mode.no_execute:
-        code |= ERROR_FETCH
-    return code
 
 
 @compiled
@@ -227,6 +169,14 @@ def is_granted(board: Array, virtual: int) -> bool:
 
 
 @compiled
+def find(board: Array, virtual: int, access: int, mode: Mode) -> Found:
+    """Translate a canonical address, as the machine is made to: the user's half may consist of segments."""
+    if virtual >= 0 and board[B_TRANSLATION] == SEGMENTATION:
+        return translate(board, virtual, access, mode)
+    return walk(board, virtual, access, mode)
+
+
+@compiled
 def found_page(board: Array, virtual: int, access: int) -> Found:
     """Translate an address, as the registers say; a fault is noted."""
     mode = mode_of(board)
@@ -237,7 +187,7 @@ def found_page(board: Array, virtual: int, access: int) -> Found:
         if not mode.is_user:
             board[B_N_GRANTS] = 0
         mode = Mode(mode.root, False, mode.write_protect, mode.no_execute)
-    found = walk(board, virtual, access, mode)
+    found = find(board, virtual, access, mode)
     if found.physical == NOWHERE:
         board[B_PAGE_FAULTS] += 1
         note_fault(board, virtual, access, PAGE_FAULT_VECTOR, found.error)

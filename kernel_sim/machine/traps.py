@@ -43,7 +43,10 @@ from kernel_sim.machine.board import (
 from kernel_sim.machine.cpu import CR2, CS, GDTR, IDTR, RFLAGS, RIP, RSP, SS, TR
 from kernel_sim.machine.devices import stop
 from kernel_sim.machine.journal import TRAPPED, note
-from kernel_sim.machine.paging import (
+from kernel_sim.machine.paging import find
+from kernel_sim.machine.ram import Ram
+from kernel_sim.machine.registers import RFLAGS_IF, RFLAGS_NT, RFLAGS_RF, RFLAGS_TF, register, set_register, set_table_register, table_register
+from kernel_sim.machine.translation import (
     ERROR_USER,
     GENERAL_PROTECTION,
     NOWHERE,
@@ -53,11 +56,8 @@ from kernel_sim.machine.paging import (
     Mode,
     mode_of,
     set_word_at,
-    walk,
     word_at,
 )
-from kernel_sim.machine.ram import Ram
-from kernel_sim.machine.registers import RFLAGS_IF, RFLAGS_NT, RFLAGS_RF, RFLAGS_TF, register, set_register, set_table_register, table_register
 
 DIVISION, INVALID, DOUBLE_FAULT, TIMER = 0, 6, 8, 32
 ENTERED, NO_HANDLERS, TRIPLE = 0, 1, 2
@@ -99,7 +99,7 @@ def place_of(board: Array, virtual: int, access: int) -> int:
     if (virtual >> 47) not in (0, -1) or virtual & 4095 > 4088:
         return int64(NOWHERE)
     now = mode_of(board)
-    found = walk(board, virtual, access, Mode(now.root, False, now.write_protect, now.no_execute))
+    found = find(board, virtual, access, Mode(now.root, False, now.write_protect, now.no_execute))
     return int64(NOWHERE) if found.physical == NOWHERE else int64(found.physical + (virtual & 4095))
 
 
