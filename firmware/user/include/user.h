@@ -16,7 +16,7 @@
 int64_t system_call(uint64_t number, uint64_t first, uint64_t second, uint64_t third);
 
 _Noreturn void exit(int status);
-int64_t write(const void *bytes, size_t n);     /* to the console: how many were written */
+int64_t write(const void *bytes, size_t n); /* to the console: how many were written, up to the first that cannot be read */
 
 /* The heap ends at its break. `brk` sets the break and answers with it; with an address it cannot be set to, such as 0, with the break as it
  * is. `sbrk` moves it on and answers with the old one, or FAILED. */
