@@ -119,10 +119,10 @@ static void move_break(void)
 static uint64_t recurse(uint64_t depth)
 {
     volatile uint64_t mine[64];
-    for (size_t i = 0; i < 64; i++)
+    for (size_t i = 0; i < 64; i += 9)
         mine[i] = depth * 64 + i;
     uint64_t below = depth ? recurse(depth - 1) : 0;
-    for (size_t i = 0; i < 64; i++)
+    for (size_t i = 0; i < 64; i += 9)
         check(mine[i] == depth * 64 + i, "generated: the stack was changed\n");
     return below + mine[0];
 }
