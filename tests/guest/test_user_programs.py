@@ -15,7 +15,7 @@ from kernel_sim.machine.machine import Machine
 from kernel_sim.machine.modules import find_program
 
 TRANSLATIONS = ("paging", "segmentation")
-POLICY = "first-fit"
+POLICY = "buddy"
 FRAMES = 8192
 
 
@@ -124,16 +124,17 @@ def test_a_large_page() -> None:
 
 
 def test_the_timer_shares_the_processor(translation: str) -> None:
-    """Nobody yields, and both are interrupted; the idle one ends while the others still compute."""
-    ran = Ran(["spin:200", "spin:200", "spin:idle"], translation, quantum=2000)
+    """Nobody yields, and all are interrupted: who has less to do ends first, whoever began first."""
+    ran = Ran(["spin:300", "spin:30", "spin:100"], translation, quantum=2000)
     assert ran.ends() == [RIGHT] * 3
-    assert int(ran.processes["ticks"][0]) > 20 and int(ran.processes["ticks"][1]) > 20
-    assert ran.console.startswith("spin: process 3 gave")
+    assert [int(ticks) for ticks in ran.processes["ticks"]] == pytest.approx([150, 15, 50], abs=5)
+    assert re.findall(r"process (\d)", ran.console) == ["2", "3", "1"]
 
 
-def test_without_a_timer_who_computes_ends_first(translation: str) -> None:
-    ran = Ran(["spin:200", "spin:idle"], translation)
-    assert ran.console.startswith("spin: process 1 made") and int(ran.processes["ticks"].sum()) == 0
+def test_without_a_timer_who_begins_first_ends_first(translation: str) -> None:
+    ran = Ran(["spin:30", "spin:idle", "spin:1"], translation)
+    assert ran.ends() == [RIGHT] * 3 and int(ran.processes["ticks"].sum()) == 0
+    assert re.findall(r"process (\d)", ran.console) == ["1", "3", "2"]
 
 
 @pytest.mark.parametrize("seed", range(6))
