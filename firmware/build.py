@@ -1,4 +1,4 @@
-"""Build the guest: `python -m kernel_sim.firmware.build [--into FOLDER] [PROGRAM.c …]`.
+"""Build the guests: `python -m kernel_sim.firmware.build [--user] [--into FOLDER] [PROGRAM.c …]`.
 
 The images in the repository are made by the pinned compiler (the extra ``guest``), and come out the same, byte for byte, on every
 platform; a test rebuilds and compares them. Another compiler is taken from CC (gcc and clang do), for programs of your own.
@@ -12,15 +12,16 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
 from kernel_sim.errors import BadInput
 
 HERE = Path(__file__).resolve().parent
-_FLAGS = ["-Os", "-std=c11", "-Wall", "-Wextra", "-ffreestanding", "-fno-stack-protector", "-mno-red-zone", "-mgeneral-regs-only", "-mcmodel=kernel",
+_FLAGS = ["-Os", "-std=c11", "-Wall", "-Wextra", "-ffreestanding", "-fno-stack-protector", "-mno-red-zone", "-mgeneral-regs-only",
           "-mno-mmx", "-mno-sse", "-mno-sse2",      # zig takes -mgeneral-regs-only and does not mind it
-          "-fno-asynchronous-unwind-tables", "-nostdlib", "-static", "-fno-PIE", "-g", "-gdwarf-4", "-Wl,-T,guest.ld", "-Iinclude"]
+          "-fno-asynchronous-unwind-tables", "-nostdlib", "-static", "-fno-PIE", "-g", "-gdwarf-4", "-Iinclude"]
 _ZIG = ["-target", "x86_64-freestanding-none", "-fno-sanitize=undefined"]
 _GCC = ["-no-pie", "-fcf-protection=none", "-Wl,--build-id=none", "-Wl,-z,noexecstack"]
 
@@ -35,13 +36,35 @@ def compiler() -> list[str]:
     return [sys.executable, "-m", "ziglang", "cc", *_ZIG, f"-ffile-prefix-map={Path(pinned.origin).resolve().parent}=zig"]
 
 
-def build(program: Path, into: Path) -> Path:
-    """Compile and link one program with the SDK; the image is `into`/NAME.elf. BadInput, with the compiler's words on stderr, if that fails."""
+@dataclass(frozen=True)
+class Kit:
+    """What programs of one kind are built with: a folder with start.S, lib/ and programs/, where their images go, and flags of their own."""
+
+    folder: Path
+    images: Path
+    flags: tuple[str, ...]
+
+    def programs(self) -> list[Path]:
+        """Those of the repository."""
+        return sorted((HERE / self.folder / "programs").glob("*.c"))
+
+
+MACHINE = Kit(Path(), Path("images"), ("-mcmodel=kernel", "-Wl,-T,guest.ld"))
+"""Programs that have the whole machine, in ring 0."""
+
+USER = Kit(Path("user"), Path("images/user"), (
+    "-mcmodel=large", "-Wl,-T,user/user.ld", "-Iuser/include",      # code and data lie further apart than 32 bits reach
+    "-fno-omit-frame-pointer", "-ffunction-sections", "-fdata-sections", "-Wl,--gc-sections", "-Wl,-z,max-page-size=4096"))
+"""Programs of the guest kernel, in ring 3."""
+
+
+def build(program: Path, into: Path, kit: Kit = MACHINE) -> Path:
+    """Compile and link one program with its kit; the image is `into`/NAME.elf. BadInput, with the compiler's words on stderr, if that fails."""
     image = into.resolve() / f"{program.stem}.elf"
-    sources = ["start.S", *sorted(str(path.relative_to(HERE)) for path in (HERE / "lib").glob("*.c"))]
-    source = program.resolve()
-    name = str(source.relative_to(HERE)) if source.is_relative_to(HERE) else str(source)
-    command = [*compiler(), *_FLAGS, f"-ffile-prefix-map={HERE}=.", "-o", str(image), *sources, name]
+    folder = HERE / kit.folder
+    parts = [folder / "start.S", *sorted((folder / "lib").glob("*.c")), program.resolve()]
+    sources = [str(path.relative_to(HERE)) if path.is_relative_to(HERE) else str(path) for path in parts]
+    command = [*compiler(), *_FLAGS, *kit.flags, f"-ffile-prefix-map={HERE}=.", "-o", str(image), *sources]
     done = subprocess.run(command, cwd=HERE, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         print(done.stderr, file=sys.stderr)
@@ -50,18 +73,21 @@ def build(program: Path, into: Path) -> Path:
 
 
 def programs() -> list[Path]:
-    """The programs of the repository."""
-    return sorted((HERE / "programs").glob("*.c"))
+    """The programs of the repository that have the whole machine."""
+    return MACHINE.programs()
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("programs", nargs="*", type=Path, metavar="PROGRAM.c", help="what to build (default: every program of the SDK)")
-    parser.add_argument("--into", type=Path, default=HERE / "images", help="the folder for the images")
+    parser.add_argument("programs", nargs="*", type=Path, metavar="PROGRAM.c", help="what to build (default: every program of the repository)")
+    parser.add_argument("--user", action="store_true", help="the programs are the guest kernel's, to run in ring 3")
+    parser.add_argument("--into", type=Path, help="the folder for the images (default: the repository's)")
     args = parser.parse_args(argv)
+    kits = [USER] if args.user else [MACHINE] if args.programs else [MACHINE, USER]
     try:
-        for program in args.programs or programs():
-            print(build(program, args.into))
+        for kit in kits:
+            for program in args.programs or kit.programs():
+                print(build(program, args.into or HERE / kit.images, kit))
     except BadInput as error:
         print(f"build: {error}", file=sys.stderr)
         return 2

@@ -17,6 +17,7 @@ from kernel_sim.machine.machine import Machine
 from kernel_sim.machine.ram import Ram
 
 IMAGES = build.HERE / "images"
+ALL = [pytest.param(kit, program, id=str(kit.folder / program.stem)) for kit in (build.MACHINE, build.USER) for program in kit.programs()]
 
 
 @pytest.fixture(autouse=True)
@@ -24,18 +25,18 @@ def pinned_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CC", raising=False)
 
 
-@pytest.mark.parametrize("program", build.programs(), ids=lambda path: path.stem)
-def test_an_image_is_what_its_source_says(program: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("kit", "program"), ALL)
+def test_an_image_is_what_its_source_says(kit: build.Kit, program: Path, tmp_path: Path) -> None:
     """The pinned compiler makes the committed bytes."""
-    image = build.build(program, tmp_path)
+    image = build.build(program, tmp_path, kit)
     assert image == tmp_path / f"{program.stem}.elf"
-    assert image.read_bytes() == (IMAGES / image.name).read_bytes()
+    assert image.read_bytes() == (build.HERE / kit.images / image.name).read_bytes()
 
 
-@pytest.mark.parametrize("program", build.programs(), ids=lambda path: path.stem)
-def test_an_image_does_not_know_where_it_was_built(program: Path) -> None:
+@pytest.mark.parametrize(("kit", "program"), ALL)
+def test_an_image_does_not_know_where_it_was_built(kit: build.Kit, program: Path) -> None:
     """Neither the folder of the sources nor the compiler's is in it."""
-    image = (IMAGES / f"{program.stem}.elf").read_bytes()
+    image = (build.HERE / kit.images / f"{program.stem}.elf").read_bytes()
     assert f"programs/{program.name}".encode() in image
     for part in (sys.prefix, str(build.HERE.parent), "site-packages"):
         assert part.encode() not in image
@@ -51,17 +52,20 @@ def test_a_guest_uses_general_registers_only(program: Path) -> None:
     assert len(texts) > 200 and not [text for text in texts if re.search(r"[xyz]?mm\d|\bst\(|^f", text)]
 
 
-def test_there_is_an_image_for_every_program_and_none_else() -> None:
-    assert sorted(path.stem for path in IMAGES.iterdir()) == [program.stem for program in build.programs()]
+@pytest.mark.parametrize("kit", [build.MACHINE, build.USER], ids=["machine", "user"])
+def test_there_is_an_image_for_every_program_and_none_else(kit: build.Kit) -> None:
+    assert sorted(path.stem for path in (build.HERE / kit.images).glob("*.elf")) == [program.stem for program in kit.programs()]
 
 
-def test_another_folder_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("kit", "name"), [(build.MACHINE, "replay"), (build.USER, "malloc")], ids=["machine", "user"])
+def test_another_folder_the_same_bytes(kit: build.Kit, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A copy of the SDK somewhere else, with a longer path."""
     copy = tmp_path / "a folder of somebody else" / "firmware"
+    original = build.HERE / kit.images / f"{name}.elf"
     shutil.copytree(build.HERE, copy, ignore=shutil.ignore_patterns("__pycache__", "images"))
     monkeypatch.setattr(build, "HERE", copy)
-    image = build.build(copy / "programs" / "replay.c", tmp_path)
-    assert image.read_bytes() == (IMAGES / "replay.elf").read_bytes()
+    image = build.build(copy / kit.folder / "programs" / f"{name}.c", tmp_path, kit)
+    assert image.read_bytes() == original.read_bytes()
 
 
 OWN_PROGRAM = """
@@ -115,4 +119,6 @@ def test_without_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert build.main([str(build.HERE / "programs" / "hello.c"), "--into", str(tmp_path)]) == 0
     assert capsys.readouterr().out == f"{tmp_path / 'hello.elf'}\n"
+    assert build.main(["--user", str(build.HERE / "user" / "programs" / "big.c"), "--into", str(tmp_path)]) == 0
+    assert capsys.readouterr().out == f"{tmp_path / 'big.elf'}\n"
     assert sys.executable in build.compiler()
