@@ -11,12 +11,12 @@
 
     .text
 
-/* The vectors below 32, 16 bytes each: those that the processor pushes no error code for push a zero. */
+/* The vectors, 16 bytes each: those that the processor pushes no error code for push a zero. */
     .balign 16
     .globl vectors
 vectors:
     .set vector, 0
-    .rept 32
+    .rept 33
     .balign 16
     .if ((0x60227d00 >> vector) & 1) == 0
     pushq $0
@@ -26,23 +26,26 @@ vectors:
     .set vector, vector + 1
     .endr
 
-/* The timer. In ring 0 it can only come in the first instruction of a system call, since a call gate leaves interrupts on: not our turn yet. */
+/* A call gate leaves the user's flags as they are, so that timer and single step can come in the first instruction of a system call: too late. */
     .balign 16
-    .globl timer_entry
+    .globl timer_entry, debug_entry
 timer_entry:
     testb $3, 8(%rsp)
-    jz 1f
-    pushq $0
-    pushq $32
-    jmp save
-1:  iretq
+    jnz vectors + 512
+    iretq
+debug_entry:
+    testb $3, 8(%rsp)
+    jnz vectors + 16
+    andl $~0x100, 16(%rsp)      /* single steps no more */
+    iretq
 
 /* A far call through the call gate has pushed SS, RSP, CS, RIP: put the flags where an exception has them. */
     .balign 16
     .globl system_call_entry
 system_call_entry:
     pushfq
-    cli
+    pushq $2
+    popfq                       /* no interrupts, and nothing else that the user may have set */
     pushq %rax
     movq 8(%rsp), %rax          /* flags */
     xchgq %rax, 24(%rsp)        /* into the place of CS */
@@ -53,21 +56,9 @@ system_call_entry:
     pushq $0x100                /* SYSTEM_CALL */
 
 save:
-    pushq %rax
-    pushq %rbx
-    pushq %rcx
-    pushq %rdx
-    pushq %rsi
-    pushq %rdi
-    pushq %rbp
-    pushq %r8
-    pushq %r9
-    pushq %r10
-    pushq %r11
-    pushq %r12
-    pushq %r13
-    pushq %r14
-    pushq %r15
+    pushq %rax; pushq %rbx; pushq %rcx; pushq %rdx; pushq %rsi
+    pushq %rdi; pushq %rbp; pushq %r8; pushq %r9; pushq %r10
+    pushq %r11; pushq %r12; pushq %r13; pushq %r14; pushq %r15
     cld
     movq %rsp, %rdi
     testb $3, SAVED_CS(%rsp)
@@ -80,21 +71,9 @@ save:
     .globl resume
 resume:
     movq %rdi, %rsp
-    popq %r15
-    popq %r14
-    popq %r13
-    popq %r12
-    popq %r11
-    popq %r10
-    popq %r9
-    popq %r8
-    popq %rbp
-    popq %rdi
-    popq %rsi
-    popq %rdx
-    popq %rcx
-    popq %rbx
-    popq %rax
+    popq %r15; popq %r14; popq %r13; popq %r12; popq %r11
+    popq %r10; popq %r9; popq %r8; popq %rbp; popq %rdi
+    popq %rsi; popq %rdx; popq %rcx; popq %rbx; popq %rax
     addq $16, %rsp              /* vector, error */
     iretq
 

@@ -27,7 +27,7 @@ struct task_state {
     uint16_t reserved_3, io_map;
 } __attribute__((packed));
 
-extern const char vectors[], timer_entry[], system_call_entry[];
+extern const char vectors[], timer_entry[], debug_entry[], system_call_entry[];
 void load_tables(const struct table_register *gdt, const struct table_register *idt);
 
 static struct task_state task_state;
@@ -47,9 +47,10 @@ static struct gate gate_to(const char *code, uint8_t kind, uint8_t stack)
 
 void tables_set_up(void)
 {
-    for (int vector = 0; vector < TIMER_TICK; vector++)
+    for (int vector = 0; vector <= TIMER_TICK; vector++)
         interrupts[vector] = gate_to(vectors + 16 * vector, GATE_INTERRUPT, vector == DOUBLE_FAULT);
     interrupts[TIMER_TICK] = gate_to(timer_entry, GATE_INTERRUPT, 0);
+    interrupts[DEBUG] = gate_to(debug_entry, GATE_INTERRUPT, 0);
     *(struct gate *)&descriptors[SYSTEM_CALL_GATE / 8] = gate_to(system_call_entry, GATE_CALL_USER, 0);
 
     uint64_t state = (uint64_t)&task_state, limit = sizeof task_state - 1;

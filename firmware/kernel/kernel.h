@@ -17,7 +17,7 @@
 /* --- entry.S, gdt.c ---------------------------------------------------------------------------------------------------------- */
 
 enum { KERNEL_CODE = 0x08, KERNEL_DATA = 0x10, USER_DATA = 0x18 | 3, USER_CODE = 0x20 | 3, TASK_STATE = 0x28, SYSTEM_CALL_GATE = 0x38 };
-enum { DOUBLE_FAULT = 8, PAGE_FAULT = 14, TIMER_TICK = 32, SYSTEM_CALL = 0x100 };
+enum { DEBUG = 1, DOUBLE_FAULT = 8, PAGE_FAULT = 14, TIMER_TICK = 32, SYSTEM_CALL = 0x100 };
 enum { FLAGS_AT_START = 0x202 };                /* interrupts on */
 
 /* A process's registers. The processor pushes the last five itself, on to the stack of ring 0, which is the end of this very structure. */
@@ -118,7 +118,7 @@ static inline void note(int64_t what, uint16_t pid, int64_t a, int64_t b)
 #define USER_END ((uint64_t)N_SEGMENTS << SEGMENT_SHIFT)
 #define STACK_END ((uint64_t)(STACK_SEGMENT + 1) << SEGMENT_SHIFT)
 #define SEGMENT_BYTES ((uint64_t)1 << SEGMENT_SHIFT)
-enum { STACK_AT_START = 16 << 10, STACK_LIMIT = 8 << 20 };
+enum { STACK_AT_START = 16 << 10, STACK_LIMIT = 1 << 20 };
 
 static inline uint64_t segment_start(int number)
 {
@@ -139,13 +139,12 @@ struct space {
     int (*unmap)(struct task *task, uint64_t address, uint64_t bytes);
     int (*copy)(struct task *child, struct task *parent);
     void (*destroy)(struct task *task);
-    void (*explain)(const struct task *task, uint64_t address);                 /* prints what lies at an address */
+    void (*explain)(const struct task *task, int number);                       /* prints how much of a segment there is */
     int (*is_free)(const struct task *task, int number);                        /* whether nothing is in that segment */
 };
 extern const struct space paging, segmentation, *space;
 extern int large_pages_allowed;                 /* paging */
 
-int new_root(struct task *task);                /* a top table with the kernel's half, and nothing in the user's */
 int load_elf(struct task *task, const uint8_t *file, uint64_t size);    /* REFUSED with `*elf_complaint` set */
 extern const char *elf_complaint;
 

@@ -19,7 +19,8 @@ static void copy_text(volatile uint8_t *to, const volatile uint8_t *from, int si
         to[i] = 0;
 }
 
-int new_root(struct task *task)
+/* A top table with the kernel's half, and nothing in the user's. */
+static int new_root(struct task *task)
 {
     pfn_t pfn = take_frames(task, 1, UNMOVABLE);
     if (pfn < 0)

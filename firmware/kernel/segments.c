@@ -3,7 +3,8 @@
  * A segment number of an address chooses one of 16 descriptors, which stand where the lower entries of the top page table would; the rest of
  * the address is an offset, and legal below the bound. There is nothing to mend but a stack that must grow. What a segment costs is seen
  * here: all of it is zeroed, or copied by a fork, at once; one that grows may have to move; and when the free memory is scattered, all
- * segments of all processes are moved together. A descriptor names the segment's id, by which its base is found again.
+ * segments of all processes are moved together. A descriptor names the segment's id, by which its base is found again, and notes in `spare`
+ * how many bytes there are: `bound`, what the process may use of them, can be less after a heap has shrunk.
  */
 #include "kernel.h"
 
@@ -14,7 +15,7 @@ static struct segment_descriptor *descriptor(const struct task *task, int number
 
 static int64_t frames_of(const struct segment_descriptor *segment)
 {
-    return (int64_t)(segment->bound / FRAME_BYTES);
+    return (int64_t)(segment->spare / FRAME_BYTES);
 }
 
 static uint8_t *contents(const struct segment_descriptor *segment)
@@ -48,57 +49,60 @@ static void compact(void)
     descriptors_have_changed();
 }
 
-static int is_scattered(uint64_t bytes)
+/* Ask for a segment or for more of one, and once more if there is memory enough, but not in one piece. */
+static int ask(struct call_box *box, uint64_t bytes)
 {
-    return memory_info().n_free >= (int64_t)(bytes / FRAME_BYTES);
+    struct call_box wanted = *box;
+    if (call(box) == STATUS_OUT_OF_FRAMES && memory_info().n_free >= (int64_t)(bytes / FRAME_BYTES)) {
+        compact();
+        *box = wanted;
+        call(box);
+    }
+    return box->status == STATUS_OK ? DONE : NO_MEMORY;
 }
 
-static struct segment take_segment(struct task *task, uint64_t bytes)
+/* Another bound. For a higher one, the segment may have to move; what is new in it is zero. */
+static int set_bound(struct task *task, struct segment_descriptor *segment, uint64_t bound)
 {
-    struct segment made = segment_alloc(bytes, pid_of(task));
-    if (made.id == -STATUS_OUT_OF_FRAMES && is_scattered(bytes)) {
-        compact();
-        made = segment_alloc(bytes, pid_of(task));
-    }
-    return made;
-}
-
-/* More room at the end of a segment; it may have moved. */
-static int grow(struct task *task, struct segment_descriptor *segment, uint64_t bound)
-{
-    struct call_box box, wanted = { .call = SEGMENT_GROW, .segment = segment->segment, .bound = (int64_t)bound };
-    int status = call((box = wanted, &box));
-    if (status == STATUS_OUT_OF_FRAMES && is_scattered(bound - segment->bound)) {
-        compact();
-        status = call((box = wanted, &box));
-    }
-    if (status != STATUS_OK)
-        return NO_MEMORY;
+    struct call_box box = { .call = SEGMENT_GROW, .segment = segment->segment, .bound = (int64_t)bound };
     uint64_t old = segment->bound;
-    segment->base = (uint64_t)box.base;
+    if (bound > segment->spare) {
+        if (ask(&box, bound - segment->spare) != DONE)
+            return NO_MEMORY;
+        count_frames(task, (int64_t)((bound - segment->spare) / FRAME_BYTES));
+        segment->base = (uint64_t)box.base;
+        segment->spare = bound;
+    }
     segment->bound = bound;
-    count_frames(task, (int64_t)((bound - old) / FRAME_BYTES));
-    zero(contents(segment) + old, bound - old);
+    if (bound > old)
+        zero(contents(segment) + old, bound - old);
+    descriptors_have_changed();
+    return DONE;
+}
+
+static int new_segment(struct task *task, int number, uint64_t bytes, uint32_t flags)
+{
+    struct call_box box = { .call = SEGMENT_ALLOC, .bound = (int64_t)bytes, .owner = pid_of(task) };
+    if (ask(&box, bytes) != DONE)
+        return NO_MEMORY;
+    *descriptor(task, number) = (struct segment_descriptor){ (uint64_t)box.base, bytes, flags | SEGMENT_PRESENT, (uint32_t)box.segment, bytes };
+    count_frames(task, (int64_t)(bytes / FRAME_BYTES));
     return DONE;
 }
 
 static int add(struct task *task, int number, uint64_t bytes, unsigned flags)
 {
-    struct segment made = take_segment(task, bytes);
-    if (made.id < 0)
+    uint32_t rights = (flags & WRITABLE ? SEGMENT_WRITABLE : 0) | (flags & EXECUTABLE ? SEGMENT_EXECUTABLE : 0);
+    if (new_segment(task, number, bytes, rights | (flags & GROWS_DOWN ? SEGMENT_GROWS_DOWN : 0)) != DONE)
         return NO_MEMORY;
-    struct segment_descriptor *segment = descriptor(task, number);
-    *segment = (struct segment_descriptor){ made.base, bytes, SEGMENT_PRESENT | (flags & WRITABLE ? SEGMENT_WRITABLE : 0)
-        | (flags & EXECUTABLE ? SEGMENT_EXECUTABLE : 0) | (flags & GROWS_DOWN ? SEGMENT_GROWS_DOWN : 0), (uint32_t)made.id, 0 };
-    count_frames(task, frames_of(segment));
-    zero(contents(segment), bytes);
+    zero(contents(descriptor(task, number)), bytes);
     descriptors_have_changed();
     return DONE;
 }
 
 static void drop(struct task *task, struct segment_descriptor *segment)
 {
-    int status = segment_free(segment->segment);
+    int status = call(&(struct call_box){ .call = SEGMENT_FREE, .segment = segment->segment, .owner = pid_of(task) });
     if (status != STATUS_OK)
         panic(status_name(status), NULL);
     count_frames(task, -frames_of(segment));
@@ -116,7 +120,7 @@ static int fault(struct task *task, uint64_t address, uint64_t error)
     if (address >= STACK_END || depth > STACK_LIMIT || depth <= old)
         return REFUSED;
     bound = bound < depth ? depth : bound > STACK_LIMIT ? STACK_LIMIT : bound;
-    int done = grow(task, stack, bound);
+    int done = set_bound(task, stack, bound);
     if (done != DONE)
         return done;
     uint8_t *bytes = contents(stack);
@@ -125,7 +129,6 @@ static int fault(struct task *task, uint64_t address, uint64_t error)
         if (left <= bound - old)
             zero_frame(bytes + left - FRAME_BYTES);
     }
-    descriptors_have_changed();
     count_fault(task, address, FAULT_GROW);
     return DONE;
 }
@@ -144,20 +147,14 @@ static void *reach(struct task *task, uint64_t address, int is_write)
 
 /* --- what a process asks for ------------------------------------------------------------------------------------------------- */
 
-/* A segment can grow, but not shrink: what lies beyond the break is kept, as zeros, for the next time. */
 static int grow_heap(struct task *task, uint64_t old_end, uint64_t new_end)
 {
+    (void)old_end;
     struct segment_descriptor *heap = descriptor(task, HEAP_SEGMENT);
-    uint64_t start = segment_start(HEAP_SEGMENT), bound = whole_frames(new_end - start), old = whole_frames(old_end - start);
-    if (bound < old)
-        zero(contents(heap) + bound, old - bound);
-    if (bound <= heap->bound)
-        return DONE;
-    if (!(heap->flags & SEGMENT_PRESENT))
-        return add(task, HEAP_SEGMENT, bound, WRITABLE);
-    int done = grow(task, heap, bound);
-    descriptors_have_changed();
-    return done;
+    uint64_t bound = whole_frames(new_end - segment_start(HEAP_SEGMENT));
+    if (heap->flags & SEGMENT_PRESENT)
+        return set_bound(task, heap, bound);
+    return bound ? add(task, HEAP_SEGMENT, bound, WRITABLE) : DONE;
 }
 
 static int unmap(struct task *task, uint64_t address, uint64_t bytes)
@@ -174,18 +171,16 @@ static int unmap(struct task *task, uint64_t address, uint64_t bytes)
 static int copy_segment(struct task *child, struct task *parent, int number)
 {
     struct segment_descriptor *from = descriptor(parent, number), *to = descriptor(child, number);
-    if (!(from->flags & SEGMENT_WRITABLE)) {
-        if (call(&(struct call_box){ .call = SEGMENT_SHARE, .segment = from->segment, .owner = pid_of(child) }) != STATUS_OK)
+    if (from->flags & SEGMENT_WRITABLE) {
+        if (new_segment(child, number, from->bound, from->flags) != DONE)
             return NO_MEMORY;
-        *to = *from;
-    } else {
-        struct segment made = take_segment(child, from->bound);
-        if (made.id < 0)
-            return NO_MEMORY;
-        *to = (struct segment_descriptor){ made.base, from->bound, from->flags, (uint32_t)made.id, 0 };
         for (uint64_t done = 0; done < from->bound; done += FRAME_BYTES)
             copy_frame(contents(to) + done, contents(from) + done);
+        return DONE;
     }
+    if (call(&(struct call_box){ .call = SEGMENT_SHARE, .segment = from->segment, .owner = pid_of(child) }) != STATUS_OK)
+        return NO_MEMORY;
+    *to = *from;
     count_frames(child, frames_of(to));
     return DONE;
 }
@@ -193,7 +188,7 @@ static int copy_segment(struct task *child, struct task *parent, int number)
 static int copy(struct task *child, struct task *parent)
 {
     for (int number = 0; number < N_SEGMENTS; number++)
-        if (descriptor(parent, number)->flags & SEGMENT_PRESENT && copy_segment(child, parent, number) != DONE)
+        if (descriptor(parent, number)->bound && copy_segment(child, parent, number) != DONE)
             return NO_MEMORY;
     return DONE;
 }
@@ -205,14 +200,9 @@ static void destroy(struct task *task)
             drop(task, descriptor(task, number));
 }
 
-static void explain(const struct task *task, uint64_t address)
+static void explain(const struct task *task, int number)
 {
-    if (address >= USER_END) {
-        print("not in the user's half");
-        return;
-    }
-    uint64_t number = address >> SEGMENT_SHIFT;
-    print("segment %lu, offset 0x%lx, bound 0x%lx", number, address % SEGMENT_BYTES, descriptor(task, (int)number)->bound);
+    print("segment %d, bound 0x%lx", number, descriptor(task, number)->bound);
 }
 
 static int is_free(const struct task *task, int number)

@@ -4,28 +4,27 @@
  */
 #include "kernel.h"
 
-/* The bytes are printed page by page; the answer is how many were the process's to read. */
+/* All or nothing: the first round finds out whether the bytes are the process's to read, page by page; the second prints them. */
 static int64_t sys_write(struct task *task, uint64_t from, uint64_t n)
 {
-    uint64_t done = 0;
-    while (done < n) {
-        uint64_t at = from + done, part = FRAME_BYTES - at % FRAME_BYTES;
-        const char *bytes = space->reach(task, at, 0);
-        if (!bytes)
-            return done ? (int64_t)done : REFUSED;
-        part = part < n - done ? part : n - done;
-        for (uint64_t i = 0; i < part; i++)
-            console_putc(bytes[i]);
-        done += part;
-    }
-    return (int64_t)done;
+    for (int round = 0; round < 2; round++)
+        for (uint64_t done = 0, part; done < n; done += part) {
+            const char *bytes = space->reach(task, from + done, 0);
+            if (!bytes)
+                return REFUSED;
+            part = FRAME_BYTES - (from + done) % FRAME_BYTES;
+            part = part < n - done ? part : n - done;
+            for (uint64_t i = 0; round && i < part; i++)
+                console_putc(bytes[i]);
+        }
+    return (int64_t)n;
 }
 
 /* The new break, or, if it cannot be that, the one that is. */
 static int64_t sys_brk(struct task *task, uint64_t end)
 {
     uint64_t start = segment_start(HEAP_SEGMENT);
-    if (end >= start && end <= start + SEGMENT_BYTES && space->grow_heap(task, task->heap_end, end) == DONE)
+    if (end >= start && end < start + SEGMENT_BYTES && space->grow_heap(task, task->heap_end, end) == DONE)
         task->heap_end = end;
     return (int64_t)task->heap_end;
 }

@@ -29,8 +29,11 @@ static void kill(struct task *task, uint64_t address)
     const struct registers *registers = &task->registers;
     print("pid %d (%s) killed: %s", pid_of(task), (const char *)process_of(task)->name, name_of(registers->vector));
     if (registers->vector == PAGE_FAULT) {
-        print(" at 0x%lx (%s; ", address, registers->error & 16 ? "execute" : registers->error & 2 ? "write" : "read");
-        space->explain(task, address);
+        print(" at 0x%lx (%s", address, registers->error & 16 ? "execute" : registers->error & 2 ? "write" : "read");
+        if (address < USER_END) {
+            print("; offset 0x%lx of ", address % SEGMENT_BYTES);
+            space->explain(task, (int)(address >> SEGMENT_SHIFT));
+        }
         print(")");
     } else if (registers->error) {
         print(" (error 0x%lx)", registers->error);

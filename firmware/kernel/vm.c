@@ -368,15 +368,9 @@ static void destroy(struct task *task)
     clear(task, task->root, TOP_LEVEL, 0, 0, USER_END);
 }
 
-static void explain(const struct task *task, uint64_t address)
+static void explain(const struct task *task, int number)
 {
-    if (address >= USER_END) {
-        print("not in the user's half");
-        return;
-    }
-    uint64_t number = address >> SEGMENT_SHIFT;
-    const struct region *region = &task->regions[number];
-    print("segment %lu from 0x%lx to 0x%lx", number, region->first, region->end);
+    print("segment %d from 0x%lx to 0x%lx", number, task->regions[number].first, task->regions[number].end);
 }
 
 static int is_free(const struct task *task, int number)
