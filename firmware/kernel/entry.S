@@ -67,9 +67,8 @@ save:
 1:  xorl %ebp, %ebp             /* no frame above */
     call trapped                /* does not come back */
 
-/* void resume(const struct registers *) */
     .globl resume
-resume:
+resume:                         /* void resume(const struct registers *) */
     movq %rdi, %rsp
     popq %r15; popq %r14; popq %r13; popq %r12; popq %r11
     popq %r10; popq %r9; popq %r8; popq %rbp; popq %rdi
@@ -77,9 +76,8 @@ resume:
     addq $16, %rsp              /* vector, error */
     iretq
 
-/* void load_tables(const struct table_register *gdt, const struct table_register *idt) */
     .globl load_tables
-load_tables:
+load_tables:                    /* void load_tables(const struct table_register *gdt, const struct table_register *idt) */
     lgdt (%rdi)
     lidt (%rsi)
     movl $0x10, %eax            /* KERNEL_DATA */
@@ -94,42 +92,36 @@ load_tables:
     ltr %ax
     ret
 
-/* uint64_t fault_address(void) */
     .globl fault_address
-fault_address:
+fault_address:                  /* uint64_t fault_address(void) */
     movq %cr2, %rax
     ret
 
-/* void load_root(uint64_t physical) */
     .globl load_root
-load_root:
+load_root:                      /* void load_root(uint64_t physical) */
     movq %rdi, %cr3
     ret
 
-/* uint64_t loaded_root(void) */
     .globl loaded_root
-loaded_root:
+loaded_root:                    /* uint64_t loaded_root(void) */
     movq %cr3, %rax
     ret
 
-/* void forget_page(uint64_t address) */
     .globl forget_page
-forget_page:
+forget_page:                    /* void forget_page(uint64_t address) */
     invlpg (%rdi)
     ret
 
-/* void allow_no_execute(void): sets EFER.NXE */
     .globl allow_no_execute
-allow_no_execute:
+allow_no_execute:               /* void allow_no_execute(void): sets EFER.NXE */
     movl $0xc0000080, %ecx
     rdmsr
     orl $0x800, %eax
     wrmsr
     ret
 
-/* void out_long(uint16_t port, uint32_t value) */
     .globl out_long
-out_long:
+out_long:                       /* void out_long(uint16_t port, uint32_t value) */
     movl %edi, %edx
     movl %esi, %eax
     outl %eax, %dx

@@ -164,7 +164,7 @@ static int break_large(struct task *task, uint64_t *entry, const struct region *
 /* Somebody writes to a page that is shared, or was. */
 static int unshare(struct task *task, uint64_t *entry, const struct region *region, uint64_t address)
 {
-    int done = DONE;
+    int done = DONE, was_large = (*entry & LARGE) != 0;
     if (users_of(task, pfn_in(*entry)) == 1)
         *entry |= CAN_WRITE;
     else
@@ -173,7 +173,10 @@ static int unshare(struct task *task, uint64_t *entry, const struct region *regi
         done = break_large(task, entry, region, address & -LARGE_BYTES, 0, 0);
     if (done == DONE)
         count_fault(task, address, FAULT_COPY);
-    forget_page(address);
+    if (was_large)
+        load_root(loaded_root());               /* the processor may remember any part of it */
+    else
+        forget_page(address);
     return done;
 }
 
