@@ -3,16 +3,11 @@
 
 enum { EXIT_PANIC = 70, NAMED = 22 };
 
-static const char *const names[NAMED] = {
+static const char *const names[NAMED + 1] = {
     "divide error", "debug", "nonmaskable interrupt", "breakpoint", "overflow", "bound range", "invalid instruction", "no coprocessor",
     "double fault", "coprocessor overrun", "invalid task state", "segment not present", "stack fault", "general protection", "page fault",
-    "vector 15", "floating point", "alignment check", "machine check", "SIMD floating point", "virtualization", "control protection",
+    "vector 15", "floating point", "alignment check", "machine check", "SIMD floating point", "virtualization", "control protection", "unknown trap",
 };
-
-static const char *name_of(uint64_t vector)
-{
-    return vector < NAMED ? names[vector] : "unknown trap";
-}
 
 void panic(const char *why, const struct registers *registers)
 {
@@ -27,7 +22,8 @@ void panic(const char *why, const struct registers *registers)
 static void kill(struct task *task, uint64_t address)
 {
     const struct registers *registers = &task->registers;
-    print("pid %d (%s) killed: %s", pid_of(task), (const char *)process_of(task)->name, name_of(registers->vector));
+    print("pid %d (%s) killed: %s", pid_of(task), (const char *)process_of(task)->name,
+          names[registers->vector < NAMED ? registers->vector : NAMED]);
     if (registers->vector == PAGE_FAULT) {
         print(" at 0x%lx (%s", address, registers->error & 16 ? "execute" : registers->error & 2 ? "write" : "read");
         if (address < USER_END) {
@@ -57,7 +53,7 @@ static void page_fault(struct task *task, uint64_t address)
 _Noreturn void trapped(struct registers *registers)
 {
     if (!(registers->cs & 3))
-        panic(name_of(registers->vector), registers);
+        panic(names[registers->vector < NAMED ? registers->vector : NAMED], registers);
     struct task *task = turn;
     switch (registers->vector) {
     case SYSTEM_CALL: system_call(task); break;
