@@ -38,19 +38,23 @@ def compiler() -> list[str]:
 
 @dataclass(frozen=True)
 class Kit:
-    """What programs of one kind are built with: a folder with start.S, lib/ and programs/, where their images go, and flags of their own."""
+    """What programs of one kind are built with: a folder with start.S, lib/ and the programs, where their images go, and flags of their own."""
 
     folder: Path
     images: Path
     flags: tuple[str, ...]
+    pattern: str = "programs/*.c"
 
     def programs(self) -> list[Path]:
-        """Those of the repository."""
-        return sorted((HERE / self.folder / "programs").glob("*.c"))
+        """Those of the repository. One that is a folder is made of all sources in it."""
+        return sorted((HERE / self.folder).glob(self.pattern))
 
 
 MACHINE = Kit(Path(), Path("images"), ("-mcmodel=kernel", "-Wl,-T,guest.ld"))
 """Programs that have the whole machine, in ring 0."""
+
+KERNEL = Kit(Path(), Path("images"), (*MACHINE.flags, "-fno-omit-frame-pointer"), "kernel")
+"""The guest kernel: a program that has the whole machine, and whose stack can be walked."""
 
 USER = Kit(Path("user"), Path("images/user"), (
     "-mcmodel=large", "-Wl,-T,user/user.ld", "-Iuser/include",      # code and data lie further apart than 32 bits reach
@@ -62,7 +66,8 @@ def build(program: Path, into: Path, kit: Kit = MACHINE) -> Path:
     """Compile and link one program with its kit; the image is `into`/NAME.elf. BadInput, with the compiler's words on stderr, if that fails."""
     image = into.resolve() / f"{program.stem}.elf"
     folder = HERE / kit.folder
-    parts = [folder / "start.S", *sorted((folder / "lib").glob("*.c")), program.resolve()]
+    own = sorted(program.resolve().glob("*.[cS]")) if program.is_dir() else [program.resolve()]
+    parts = [folder / "start.S", *sorted((folder / "lib").glob("*.c")), *own]
     sources = [str(path.relative_to(HERE)) if path.is_relative_to(HERE) else str(path) for path in parts]
     command = [*compiler(), *_FLAGS, *kit.flags, f"-ffile-prefix-map={HERE}=.", "-o", str(image), *sources]
     done = subprocess.run(command, cwd=HERE, capture_output=True, text=True, check=False)
@@ -83,7 +88,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--user", action="store_true", help="the programs are the guest kernel's, to run in ring 3")
     parser.add_argument("--into", type=Path, help="the folder for the images (default: the repository's)")
     args = parser.parse_args(argv)
-    kits = [USER] if args.user else [MACHINE] if args.programs else [MACHINE, USER]
+    kits = [USER] if args.user else [MACHINE] if args.programs else [MACHINE, KERNEL, USER]
     try:
         for kit in kits:
             for program in args.programs or kit.programs():
