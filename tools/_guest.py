@@ -1,0 +1,87 @@
+"""What `run`, `walk` and `spaces` have in common: which guest runs on which machine, and what its processes came to."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from kernel_sim.errors import BadInput
+
+if TYPE_CHECKING:
+    from kernel_sim.machine.processes import ProcessRecord
+
+DEFAULT_QUANTUM = 10_000
+TRANSLATIONS = ("paging", "segmentation")
+KERNEL = "kernel"
+
+
+def add_arguments(parser: argparse.ArgumentParser, default_guest: str) -> None:
+    """The arguments that say what runs."""
+    parser.add_argument("--guest", metavar="PROGRAM|ELF",
+                        help=f"what runs: a program of the SDK by its name, or an ELF image (default: {default_guest}, and kernel with --programs)")
+    parser.add_argument("--programs", metavar="LIST",
+                        help="what the guest kernel runs, with commas between: NAME[:ARGUMENT][*COPIES], such as malloc:best-fit,forktree,matrix*3")
+    parser.add_argument("--translation", choices=TRANSLATIONS, default=TRANSLATIONS[0], help="of the programs' addresses (default: paging)")
+    parser.add_argument("--quantum", type=int, default=DEFAULT_QUANTUM, metavar="BLOCKS",
+                        help=f"a program's turn, in blocks of code; 0: until it gives up the processor (default: {DEFAULT_QUANTUM})")
+    parser.add_argument("--seed", type=int, default=0, help="handed to the guest (default: 0)")
+
+
+def settle(args: argparse.Namespace, default_guest: str) -> dict[str, Any]:
+    """What a Machine is told, by the arguments; `args.guest` is the guest's name from now on. BadInput for arguments that do not go together."""
+    from kernel_sim.machine.loader import find_guest
+    from kernel_sim.machine.programs import parse_programs
+
+    args.guest = args.guest or (KERNEL if args.programs is not None else default_guest)
+    if args.quantum < 0:
+        raise BadInput(f"--quantum {args.quantum}: a turn is a number of blocks, or 0 for no end")
+    if args.programs is None and args.guest == KERNEL:
+        raise BadInput("--guest kernel: say what it is to run, with --programs (see `kernel-sim run --help`)")
+    programs = parse_programs(args.programs) if args.programs is not None else []
+    find_guest(args.guest)
+    return {"seed": args.seed, "programs": programs, "translation": args.translation, "quantum": args.quantum}
+
+
+# -- what the processes came to ---------------------------------------------------------------------------------------------------------------------
+
+def processes_report(processes: list[ProcessRecord]) -> dict[str, Any]:
+    """The process table in numbers, and what it adds up to; nothing when there was no process."""
+    if not processes:
+        return {}
+    listed = [asdict(process) for process in processes]
+    totals = {name: sum(record[name] for record in listed) for name in ("ticks", "large_pages", "n_frames")}
+    for group in ("faults", "calls"):
+        totals[group] = {name: sum(record[group][name] for record in listed) for name in listed[0][group]}
+    return {"processes": listed, "totals": {"processes": len(listed), **totals}}
+
+
+_COLUMNS = ("pid", "name", "parent", "most", "now", "zero", "copy", "grow", "fatal", "calls", "ticks", "large", "ended")
+_LEFT = {"name", "ended"}
+
+
+def processes_table(report: dict[str, Any]) -> Iterator[str]:
+    """The processes for people: a line each under a line of headings, and the totals."""
+    rows = [_COLUMNS, *map(_row, report["processes"]), _totals(report["totals"])]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(_COLUMNS))]
+    yield "processes (frames at most and now; faults: demand zero, copy on write, growing stack, fatal)"
+    for row in rows:
+        cells = (cell.ljust(width) if name in _LEFT else cell.rjust(width) for cell, width, name in zip(row, widths, _COLUMNS, strict=True))
+        yield "  " + "  ".join(cells).rstrip()
+
+
+def _row(record: dict[str, Any]) -> tuple[str, ...]:
+    ended = "runs" if record["ended"] is None else f"exit {record['exit_status']}" if record["ended"] == "exited" else record["ended"]
+    return (str(record["pid"]), record["name"], str(record["parent"]), f"{record['most_frames']:,}", f"{record['n_frames']:,}", *_faults(record),
+            f"{sum(record['calls'].values()):,}", f"{record['ticks']:,}", f"{record['large_pages']:,}", ended)
+
+
+def _totals(totals: dict[str, Any]) -> tuple[str, ...]:
+    return ("", "all", "", "", f"{totals['n_frames']:,}", *_faults(totals), f"{sum(totals['calls'].values()):,}", f"{totals['ticks']:,}",
+            f"{totals['large_pages']:,}", f"{totals['processes']} process{'es' if totals['processes'] > 1 else ''}")
+
+
+def _faults(record: dict[str, Any]) -> tuple[str, ...]:
+    return tuple(f"{n:,}" for n in record["faults"].values())
+
