@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from kernel_sim.errors import BadInput
 
 if TYPE_CHECKING:
+    from kernel_sim.machine.modules import Program
     from kernel_sim.machine.processes import ProcessRecord
 
 DEFAULT_QUANTUM = 10_000
@@ -32,7 +33,6 @@ def add_arguments(parser: argparse.ArgumentParser, default_guest: str) -> None:
 def settle(args: argparse.Namespace, default_guest: str) -> dict[str, Any]:
     """What a Machine is told, by the arguments; `args.guest` is the guest's name from now on. BadInput for arguments that do not go together."""
     from kernel_sim.machine.loader import find_guest
-    from kernel_sim.machine.programs import parse_programs
 
     args.guest = args.guest or (KERNEL if args.programs is not None else default_guest)
     if args.quantum < 0:
@@ -42,6 +42,23 @@ def settle(args: argparse.Namespace, default_guest: str) -> dict[str, Any]:
     programs = parse_programs(args.programs) if args.programs is not None else []
     find_guest(args.guest)
     return {"seed": args.seed, "programs": programs, "translation": args.translation, "quantum": args.quantum}
+
+
+def parse_programs(text: str) -> list[Program]:
+    """The programs of a list, ``NAME[:ARGUMENT][*COPIES]`` with commas between. BadInput, in one line, for whatever is wrong with it."""
+    return [_parse_program(part.strip()) for part in text.split(",")]
+
+
+def _parse_program(part: str) -> Program:
+    from kernel_sim.machine.modules import find_program
+
+    said, star, copies = part.rpartition("*")
+    if star and not (copies.isascii() and copies.isdecimal()):
+        raise BadInput(f"program {part!r}: after the * stands how many copies to start, a whole number")
+    name, _, argument = (said if star else part).partition(":")
+    if not name:
+        raise BadInput(f"program {part!r}: no name (programs are NAME[:ARGUMENT][*COPIES], with commas between them)")
+    return find_program(name, argument, int(copies) if star else 1)
 
 
 # -- what the processes came to ---------------------------------------------------------------------------------------------------------------------
