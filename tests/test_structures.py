@@ -14,7 +14,7 @@ from kernel_sim.machine.structures import bits_of, entry_fields, page_fault_in_w
 # Bit numbers of APM volume 2, figures 5-20 to 5-29, written down a second time.
 LOW_BITS = {"present": 0, "writable": 1, "user": 2, "write_through": 3, "cache_disable": 4, "accessed": 5, "no_execute": 63}
 FIELDS = {
-    structures.TableEntry: {**LOW_BITS, "ignored": 6, "large": 7, "reserved": 8, "available": 9, "frame": 12, "available_high": 52},
+    structures.TableEntry: {**LOW_BITS, "ignored_6": 6, "large": 7, "ignored_8": 8, "available": 9, "frame": 12, "available_high": 52},
     structures.GigabytePage: {**LOW_BITS, "dirty": 6, "large": 7, "is_global": 8, "available": 9, "attribute_table": 12, "reserved": 13, "page": 30,
                               "available_high": 52, "protection_key": 59},
     structures.LargePage: {**LOW_BITS, "dirty": 6, "large": 7, "is_global": 8, "available": 9, "attribute_table": 12, "reserved": 13, "page": 21,
@@ -47,7 +47,8 @@ def test_targets_and_reserved_bits(entry: int) -> None:
     assert target_of(2, entry) == (address & ~0x1F_FFFF if is_large else address)
     assert reserved_bits(3, entry) == (is_large and bool(entry & 0x3FFF_E000))
     assert reserved_bits(2, entry) == (is_large and bool(entry & 0x1F_E000))
-    assert reserved_bits(4, entry) == bool(entry & 0x180) and not reserved_bits(1, entry)
+    assert reserved_bits(4, entry) == bool(entry & 0x80) and not reserved_bits(1, entry)
+    assert reserved_bits(1, entry, 46) == bool(entry & 0x000F_C000_0000_0000)
     assert all(entry_fields(level, entry).present == bool(entry & 1) for level in (1, 2, 3, 4))
 
 

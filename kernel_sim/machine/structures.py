@@ -29,9 +29,9 @@ _RIGHTS = ("cache_disable" / Flag, "write_through" / Flag, "user" / Flag, "writa
 
 TableEntry = ByteSwapped(BitStruct(
     "no_execute" / Flag, "available_high" / BitsInteger(11), "frame" / BitsInteger(40), "available" / BitsInteger(3),
-    "reserved" / BitsInteger(1), "large" / Flag, "ignored" / BitsInteger(1), "accessed" / Flag, *_RIGHTS))
+    "ignored_8" / BitsInteger(1), "large" / Flag, "ignored_6" / BitsInteger(1), "accessed" / Flag, *_RIGHTS))
 """An entry that leads to a table: in a PML4, a PDPT or a PD. `large` must be zero in a PML4; below it, one makes the entry one of the next two.
-`reserved` must be zero in a PML4 and is ignored elsewhere."""
+`ignored_8` is to be zero in a PML4 by AMD's manual, and is ignored by Intel's and here."""
 
 GigabytePage = ByteSwapped(BitStruct(
     "no_execute" / Flag, "protection_key" / BitsInteger(4), "available_high" / BitsInteger(7), "page" / BitsInteger(22), "reserved" / BitsInteger(17),
@@ -67,11 +67,16 @@ def entry_fields(level: int, entry: int) -> Any:
     return entry_structure(level, entry).parse(entry.to_bytes(8, "little"))
 
 
-def reserved_bits(level: int, entry: int) -> bool:
-    """Whether bits are set that must be zero, which is a page fault of its own kind (the error code's bit RSV) when the entry is present."""
+def reserved_bits(level: int, entry: int, physical_bits: int = 52) -> bool:
+    """Whether bits are set that must be zero, which is a page fault of its own kind (the error code's bit RSV) when the entry is present.
+
+    `physical_bits` is how many bits this processor's physical addresses have.
+    """
     fields = entry_fields(level, entry)
+    if target_of(level, entry) >> physical_bits:
+        return True
     if level == 4:
-        return bool(fields.large or fields.reserved)
+        return bool(fields.large)
     return level > 1 and bool(fields.large) and fields.reserved != 0
 
 
