@@ -32,9 +32,13 @@ def test_every_bit_of_an_entry(structure: object) -> None:
 
 
 def test_the_walks_own_constants() -> None:
-    for name, bit in (("PRESENT", "present"), ("WRITABLE", "writable"), ("LARGE", "large")):
-        assert getattr(paging, name) == bits_of(structures.TableEntry, **{bit: 1})
+    for name, bit in (("PRESENT", "present"), ("WRITABLE", "writable"), ("USER", "user"), ("ACCESSED", "accessed"), ("DIRTY", "dirty")):
+        assert getattr(paging, name) == bits_of(structures.PageEntry, **{bit: 1})
+    assert bits_of(structures.LargePage, large=1) == paging.LARGE
+    assert bits_of(structures.PageEntry, page=(1 << 40) - 1) == paging.ADDRESS
     assert bits_of(structures.PageEntry, no_execute=1) == paging.NO_EXECUTE & (1 << 64) - 1
+    for name, bit in (("PRESENT", "present"), ("WRITE", "write"), ("USER", "user"), ("RESERVED", "reserved_bit"), ("FETCH", "fetch")):
+        assert getattr(paging, f"ERROR_{name}") == bits_of(structures.PageFaultError, **{bit: 1})
 
 
 @given(st.integers(0, 2**64 - 1))

@@ -21,7 +21,8 @@ WORDS = Words(KINDS, ("exit", "write"), ("demand zero", "copy"), ("exited", "kil
 NAMES = {1: "malloc", 2: "forktree"}
 PHASES = {"B", "E", "i", "C", "M"}
 
-RECORDS = st.lists(st.tuples(st.integers(0, 50), st.sampled_from([*KINDS, 77]), st.integers(0, 3), st.integers(0, 40), st.integers(0, 9)), max_size=60)
+ROWS = st.tuples(st.integers(0, 50), st.sampled_from([*KINDS, 77]), st.integers(0, 3), st.integers(0, 40), st.integers(0, 9))
+RECORDS = st.lists(ROWS, max_size=60)
 
 
 def journal_of(rows: list[tuple[int, int, int, int, int]]) -> np.ndarray[Any, Any]:

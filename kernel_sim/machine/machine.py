@@ -312,6 +312,21 @@ class Machine:
         )
 
     @property
+    def translation(self) -> str:
+        """How user addresses become physical ones: one of TRANSLATIONS."""
+        return TRANSLATIONS[int(self._board[board.B_TRANSLATION])]
+
+    @property
+    def boot_root(self) -> int:
+        """The physical address of the top page table that the machine starts with."""
+        return int(self._board[board.B_PAGE_TABLE])
+
+    @property
+    def journal(self) -> Array:
+        """What was written down so far (`kernel_sim.machine.journal.RECORD`), in order; nothing when the machine keeps no journal."""
+        return self._journal[:min(int(self._board[board.B_JOURNAL_USED]), len(self._journal))]
+
+    @property
     def console(self) -> str:
         """What the guest has printed so far."""
         used = int(self._board[board.B_CONSOLE_USED])

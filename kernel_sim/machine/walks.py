@@ -113,7 +113,8 @@ class _Walker:
 
     def made(self, virtual: int, outcome: str, entries: tuple[Entry, ...] = (), segment: SegmentUse | None = None) -> Walk:
         """A walk that ended so, without a physical address."""
-        whose = next((f"process {self.told(process.pid)}" for process in self.processes.values() if self.root and process.root == self.root),
+        whose = next((f"process {self.told(process.pid)}" for process in self.processes.values()
+                      if process.ended is None and process.root == self.root),
                      "the kernel" if self.root == self.machine.boot_root else "no live process")
         return Walk(virtual, self.root, whose, outcome, entries, segment)
 

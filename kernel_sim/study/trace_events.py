@@ -1,8 +1,8 @@
 """A run of processes as a timeline that Perfetto and Chrome's tracing page open: JSON of the Trace Event Format.
 
 Source: "Trace Event Format" (Google, 2016, kept at perfetto.dev). Time in the machine is guest work: one block of code is one microsecond in the
-file, and ``otherData`` says so. Every process is a track of its own with slices for its turns, instants for its faults and system calls, and a counter
-of its frames; track 0 is the machine, with slices for the kernel, instants for traps, and the frames in use.
+file, and ``otherData`` says so. Every process is a track of its own, with slices for its turns, instants for its faults and system calls, and a
+counter of its frames; track 0 is the machine, with slices for the kernel, instants for traps, and the frames in use.
 
     {"name": "runs", "ph": "B", "ts": 120, "pid": 3, "tid": 1}      a turn of process 3 begins at block 120, and ends with an "E"
 """

@@ -178,7 +178,8 @@ def _cell(cell: Array, owners: Sequence[int] | Array, glyphs: Glyphs) -> tuple[s
         return OWNER_LETTERS[owner], _on_owner(owner)
     if not n_free:
         return (glyphs.used, _in(taken)) if taken == USED else (glyphs.reserved, _on(taken))
-    return glyphs.partly[3 * n_taken // (n_taken + n_free)], f"{_in(taken) if owner is None else hex_of(OWNER_COLOURS[owner])} on {hex_of(CLASS_COLOURS[FREE + order])}"
+    ink = _in(taken) if owner is None else hex_of(OWNER_COLOURS[owner])
+    return glyphs.partly[3 * n_taken // (n_taken + n_free)], f"{ink} on {hex_of(CLASS_COLOURS[FREE + order])}"
 
 
 def _in(which: int) -> str:
