@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING, Any
 from kernel_sim.errors import BadInput
 
 if TYPE_CHECKING:
+    from kernel_sim.machine.machine import Machine
     from kernel_sim.machine.modules import Program
     from kernel_sim.machine.processes import ProcessRecord
+    from kernel_sim.manager import FrameManager
+    from kernel_sim.study.ownership import Moves, OwnedMap
 
 DEFAULT_QUANTUM = 10_000
 TRANSLATIONS = ("paging", "segmentation")
@@ -61,12 +64,75 @@ def _parse_program(part: str) -> Program:
     return find_program(name, argument, int(copies) if star else 1)
 
 
+# -- what happened when ----------------------------------------------------------------------------------------------------------------------
+
+def keeps_journal(args: argparse.Namespace) -> bool:
+    """Whether the machine is to keep a journal: for a timeline, and for a map of a moment before the end."""
+    return bool(args.timeline) or args.programs is not None
+
+
+class Start:
+    """A memory before the run: what `owned_map` and the timeline begin with."""
+
+    def __init__(self, manager: FrameManager) -> None:
+        from kernel_sim.study.report import framemap_of
+
+        self.framemap, self.n_free = framemap_of(manager), manager.stats().n_free
+
+
+def owned_map(args: argparse.Namespace, machine: Machine, start: Start) -> OwnedMap | None:
+    """The memory at the moment that was asked for, or at its fullest, with the owners of frames; None when no programs ran."""
+    from kernel_sim.study import ownership
+
+    if args.programs is None:
+        return None
+    moves = moves_of(machine)
+    n_moves = moves.until_most() if args.map_at is None else moves.before(args.map_at)
+    return ownership.owned_map(start.framemap, moves, n_moves, _names(machine))
+
+
+def moves_of(machine: Machine) -> Moves:
+    """The journal's records of frames taken and given back."""
+    from kernel_sim.machine.journal import FRAMES_GIVEN_BACK, FRAMES_TAKEN
+    from kernel_sim.study.ownership import Moves
+
+    journal = machine.journal
+    records = journal[(journal["kind"] == FRAMES_TAKEN) | (journal["kind"] == FRAMES_GIVEN_BACK)]
+    signs = 1 - 2 * (records["kind"] == FRAMES_GIVEN_BACK)
+    return Moves(records["time"], records["a"], signs * records["b"], records["pid"].astype("i8"))
+
+
+def write_timeline(path: str, machine: Machine, start: Start) -> None:
+    """The journal as a file for Perfetto."""
+    from kernel_sim.machine import abi, faults, journal, processes
+    from kernel_sim.study import trace_events as events
+
+    kinds = {
+        abi.NOTE_STARTED: events.STARTED, abi.NOTE_ENDED: events.ENDED, abi.NOTE_RUNS: events.RUNS, abi.NOTE_CALL: events.CALL,
+        abi.NOTE_FAULT: events.FAULT, journal.FRAMES_TAKEN: events.TAKEN, journal.FRAMES_GIVEN_BACK: events.GIVEN_BACK,
+        journal.TRAPPED: events.TRAPPED,
+    }
+    words = events.Words(kinds, abi.SYSTEM_CALLS, processes.FAULT_NAMES, processes.ENDED_NAMES, faults.VECTORS)
+    events.write_timeline(path, machine.journal, words, _names(machine), start.n_free, machine.blocks)
+
+
+def _names(machine: Machine) -> dict[int, str]:
+    from kernel_sim.machine.processes import processes_of
+
+    return {0: "kernel"} | {process.pid: process.name for process in processes_of(machine.ram)}
+
+
 # -- what the processes came to ---------------------------------------------------------------------------------------------------------------------
 
-def processes_report(processes: list[ProcessRecord]) -> dict[str, Any]:
-    """The process table in numbers, and what it adds up to; nothing when there was no process."""
-    if not processes:
-        return {}
+def report(machine: Machine) -> dict[str, Any]:
+    """How addresses were translated, the process table in numbers, and what it adds up to; nothing when there was no process."""
+    from kernel_sim.machine.processes import processes_of
+
+    processes = processes_of(machine.ram)
+    return {"translation": machine.translation, **_processes_report(processes)} if processes else {}
+
+
+def _processes_report(processes: list[ProcessRecord]) -> dict[str, Any]:
     listed = [asdict(process) for process in processes]
     totals = {name: sum(record[name] for record in listed) for name in ("ticks", "large_pages", "n_frames")}
     for group in ("faults", "calls"):
@@ -78,11 +144,13 @@ _COLUMNS = ("pid", "name", "parent", "most", "now", "zero", "copy", "grow", "fat
 _LEFT = {"name", "ended"}
 
 
-def processes_table(report: dict[str, Any]) -> Iterator[str]:
+def in_words(report: dict[str, Any]) -> Iterator[str]:
     """The processes for people: a line each under a line of headings, and the totals."""
+    if "processes" not in report:
+        return
     rows = [_COLUMNS, *map(_row, report["processes"]), _totals(report["totals"])]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_COLUMNS))]
-    yield "processes (frames at most and now; faults: demand zero, copy on write, growing stack, fatal)"
+    yield f"processes, by {report['translation']} (frames at most and now; faults: demand zero, copy on write, growing stack, fatal)"
     for row in rows:
         cells = (cell.ljust(width) if name in _LEFT else cell.rjust(width) for cell, width, name in zip(row, widths, _COLUMNS, strict=True))
         yield "  " + "  ".join(cells).rstrip()

@@ -322,6 +322,11 @@ class Machine:
         return int(self._board[board.B_PAGE_TABLE])
 
     @property
+    def blocks(self) -> int:
+        """The guest's work so far, in blocks of code."""
+        return int(self._board[board.B_BLOCKS])
+
+    @property
     def journal(self) -> Array:
         """What was written down so far (`kernel_sim.machine.journal.RECORD`), in order; nothing when the machine keeps no journal."""
         return self._journal[:min(int(self._board[board.B_JOURNAL_USED]), len(self._journal))]
