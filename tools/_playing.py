@@ -200,7 +200,7 @@ def summary(report: dict[str, Any]) -> Iterator[str]:
     if report.get("first_failure"):
         first = report["first_failure"]
         yield f"  the first failure, event {first['event']:,}: {first['message'].removeprefix('OutOfFrames: ')}"
-    if "guest" in report:
+    if "guest" in report and "processes" not in report:
         guest = report["guest"]
         yield f"  frames: {guest['frames_written']:,} written by the guest, {guest['frames_verified']:,} verified, {guest['corrupted']:,} corrupted"
     yield (f"  {report['steps']:,} steps: {report['holes_examined']:,} blocks or holes examined, {report['splits']:,} splits, "

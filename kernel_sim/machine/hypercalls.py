@@ -36,6 +36,7 @@ from kernel_sim.machine.board import (
     B_BATCH,
     B_CALL_BOX,
     B_CALLS,
+    B_JOURNAL_RECORDS,
     B_MANAGER_ROOT,
     B_N_SEGMENTS,
     B_PLACED,
@@ -48,7 +49,7 @@ from kernel_sim.machine.board import (
     WANTS_WINDOW,
 )
 from kernel_sim.machine.devices import exit_machine, put_on_console, set_timer, stop
-from kernel_sim.machine.journal import note
+from kernel_sim.machine.journal import note, note_frames
 from kernel_sim.machine.traps import finish_trap
 from kernel_sim.manager import FrameManager
 from kernel_sim.segments import bind_segments, is_segment, segments_at
@@ -206,6 +207,8 @@ def serve(board: Array, board_address: int) -> None:
         status = serve_others(board_address)
     if status == BROKEN:
         stop(board, BROKE)
+    if board[B_JOURNAL_RECORDS] != 0:
+        note_frames(board_address)
     box["status"] = status
 
 
