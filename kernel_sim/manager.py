@@ -171,9 +171,13 @@ class FrameManager:
 
     def events(self) -> Array:
         """The latest events (`kernel_sim.events.EVENT`), the oldest first; a copy."""
-        clock = int(self._counters[ledger.CLOCK])
-        numbers = np.arange(max(1, clock - events.RING_EVENTS + 1), clock + 1)
+        numbers = np.arange(max(1, self.clock - events.RING_EVENTS + 1), self.clock + 1)
         return self._ring[numbers % events.RING_EVENTS].copy()
+
+    @property
+    def clock(self) -> int:
+        """The number of the latest event."""
+        return int(self._counters[ledger.CLOCK])
 
     def owner_of(self, pfn: int) -> int | None:
         """Who has a frame, or None for one that is not allocated. OutOfRange beyond the memory."""

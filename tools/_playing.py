@@ -16,6 +16,7 @@ from kernel_sim.errors import BadInput
 if TYPE_CHECKING:
     from kernel_sim.manager import FrameManager
     from kernel_sim.study.metrics import Samples
+    from kernel_sim.study.ownership import OwnedMap
     from kernel_sim.study.setting import Setting
     from kernel_sim.study.trace import Trace
 
@@ -161,13 +162,14 @@ def spinner(what: str) -> Iterator[None]:
         yield
 
 
-def finish(args: argparse.Namespace, manager: FrameManager, report: dict[str, Any], headline: str) -> None:
-    """Write the map if asked to; print the report, as JSON or for people, with the map under it."""
+def finish(args: argparse.Namespace, manager: FrameManager, report: dict[str, Any], headline: str, owned: OwnedMap | None = None) -> None:
+    """Write the map if asked to; print the report, as JSON or for people, with the map under it: the memory's at the end, or `owned`."""
     from kernel_sim.study.drawing import write_map
     from kernel_sim.study.report import framemap_of
 
+    shown = owned.framemap if owned else framemap_of(manager)
     if args.map:
-        write_map(framemap_of(manager), args.map)
+        write_map(shown, args.map, owned=owned)
     if args.json:
         print(to_json(report))
         return
@@ -178,7 +180,7 @@ def finish(args: argparse.Namespace, manager: FrameManager, report: dict[str, An
     print(headline)
     print("\n".join(summary(report)))
     print()
-    print_map(framemap_of(manager), Console())
+    print_map(shown, Console(), owned)
 
 
 def to_json(report: dict[str, Any] | list[dict[str, Any]]) -> str:
@@ -198,7 +200,7 @@ def summary(report: dict[str, Any]) -> Iterator[str]:
     if report.get("first_failure"):
         first = report["first_failure"]
         yield f"  the first failure, event {first['event']:,}: {first['message'].removeprefix('OutOfFrames: ')}"
-    if "guest" in report:
+    if "guest" in report and "processes" not in report:
         guest = report["guest"]
         yield f"  frames: {guest['frames_written']:,} written by the guest, {guest['frames_verified']:,} verified, {guest['corrupted']:,} corrupted"
     yield (f"  {report['steps']:,} steps: {report['holes_examined']:,} blocks or holes examined, {report['splits']:,} splits, "

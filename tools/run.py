@@ -1,7 +1,8 @@
 """Boot the machine and let its guest execute a trace, or run a program.
 
 With no arguments the guest executes the bundled trace `mixed`, recorded from a real kernel, on the memory of the machine it was recorded on: it
-writes to every frame it gets and verifies it before it gives it back. Exit status 3 when the guest fails.
+writes to every frame it gets and verifies it before it gives it back. With --programs a guest kernel runs them, each in an address space of its
+own, by pages or by segments. Exit status 3 when the guest fails.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Any
 
-from kernel_sim.tools import _playing
+from kernel_sim.tools import _guest, _playing
 
 from kernel_sim.errors import BadInput
 
@@ -25,31 +26,33 @@ _BLOCKS_A_FRAME = 1000      # what signing and verifying a frame may cost a gues
 def configure(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
     parser.add_argument("--trace", metavar="TRACE", help="the trace for the guest `replay`: a file, or frag, huge, mixed, tiny (default: mixed)")
-    parser.add_argument("--guest", default="replay", metavar="PROGRAM|ELF",
-                        help="what runs: a program of the SDK by its name, or an ELF image (default: replay)")
+    _guest.add_arguments(parser, "replay")
     _playing.add_arguments(parser)
-    parser.add_argument("--seed", type=int, default=0, help="handed to the guest (default: 0)")
     parser.add_argument("--budget", type=_playing.positive, metavar="BLOCKS",
                         help="stop a guest after so many blocks of code (default: enough for the trace, two billion at least)")
+    parser.add_argument("--map-at", type=int, metavar="BLOCKS",
+                        help="of programs, the moment of the map, in blocks of code (default: the first with the most frames in use)")
+    parser.add_argument("--timeline", metavar="FILE", help="write what happened when, as JSON for Perfetto (ui.perfetto.dev) or chrome://tracing")
     parser.add_argument("--trace-guest", action="store_true", help="print every instruction before it runs, on standard error")
 
 
 def run(args: argparse.Namespace) -> int:
     """Boot, run, report."""
-    from kernel_sim.machine.loader import find_guest
     from kernel_sim.machine.machine import Machine
     from kernel_sim.manager import FrameManager
     from kernel_sim.study.metrics import Sampler, telling_both
 
     _playing.check_arguments(args)
+    _check_arguments(args)
+    told = _guest.settle(args, "replay")
     _playing.announce_compiling()
-    find_guest(args.guest)
     trace = _playing.load_trace(args, args.trace or "mixed") if args.trace or args.guest == "replay" else None
     setting = _playing.settle_memory(args, trace)
     plan = _plan(trace, setting)
     every = _sampled_every(args, plan)
     manager = FrameManager(setting.zones, args.policy, setting.in_use)
-    machine = Machine(manager, args.guest, seed=args.seed, budget=args.budget or _budget(plan))
+    machine = Machine(manager, args.guest, budget=args.budget or _budget(plan), journal=_guest.keeps_journal(args), **told)
+    start = _guest.Start(manager)
     operations = plan.operations if plan else None
     sampler = Sampler(manager, every) if every else None
     with _playing.progress_bar("the guest runs", len(operations) if operations is not None else 0) as progress:
@@ -57,8 +60,23 @@ def run(args: argparse.Namespace) -> int:
     manager.check()
     samples = sampler.samples(done.performed.n_performed) if sampler and done.performed else None
     _playing.write_samples(args, samples, f"{trace.name if trace else args.guest}: run by the guest, policy {manager.policy.name}")
-    _playing.finish(args, manager, _report(manager, plan, done, samples), _headline(args, manager, done))
+    owned = _guest.owned_map(args, machine, start)
+    if args.timeline:
+        _guest.write_timeline(args.timeline, machine, start)
+    report = _report(manager, plan, done, samples) | _guest.report(machine)
+    _playing.finish(args, manager, report, "\n".join([_headline(args, manager, done), *_guest.in_words(report)]), owned)
     return _status(args.guest, done)
+
+
+def _check_arguments(args: argparse.Namespace) -> None:
+    if args.timeline:
+        _playing.check_folder(args.timeline)
+    if args.map_at is not None and args.programs is None:
+        raise BadInput("--map-at: only of programs a map of any moment can be drawn (--programs)")
+    if args.map_at is not None and args.map_at < 0:
+        raise BadInput(f"--map-at {args.map_at}: a moment is a number of blocks from 0 on")
+    if args.programs is not None and args.trace:
+        raise BadInput("--programs and --trace: a guest runs programs or plays a trace, not both")
 
 
 def _plan(trace: Any, setting: Any) -> SlotPlan | None:

@@ -173,6 +173,7 @@ struct process {
     uint8_t ended;
     uint16_t spare;
     int64_t exit_status;
+    uint64_t root;
     int64_t n_frames;
     int64_t most_frames;
     uint32_t faults[4];
@@ -181,7 +182,7 @@ struct process {
     uint32_t large_pages;
     uint8_t name[24];
 };
-_Static_assert(sizeof(struct process) == 112, "struct process");
+_Static_assert(sizeof(struct process) == 120, "struct process");
 
 struct segment_descriptor {
     uint64_t base;

@@ -123,6 +123,7 @@ Process = Struct(
     "is_live" / Int8ul, "ended" / Int8ul,           # ENDED_..., when it is not live
     "spare" / Int16ul,
     "exit_status" / Int64sl,
+    "root" / Int64ul,                               # what CR3 is while it runs: a physical address; 0 when it is not live
     "n_frames" / Int64sl, "most_frames" / Int64sl,  # held, page tables included: now, and at most
     "faults" / Array(N_FAULTS, Int32ul),
     "calls" / Array(len(SYSTEM_CALLS), Int32ul),

@@ -19,7 +19,8 @@ B_MISSES, B_PAGES, B_LARGE_PAGES, B_HUGE_PAGES, B_PAGE_FAULTS, B_TRAPS, B_TICKS 
 B_N_GRANTS, B_GRANTS = 57, 58       # pages that ring 0 alone may see, and that a far call from ring 3 needs
 MAX_GRANTS = 4
 B_REGISTER = 62     # and two words behind it: what the engine reads and writes registers through
-BOARD_WORDS = 65
+B_JOURNALLED = 65   # the manager's event up to which the journal has told
+BOARD_WORDS = 66
 
 # B_WHY: whether the machine is to go on, and why it is not.
 RUNNING, WANTS_WINDOW, TICK, EXITED, OUT_OF_BUDGET, INTERRUPT, BROKE, PAGE_FAULT, SYSTEM_CALL, TRIPLE_FAULT = range(10)

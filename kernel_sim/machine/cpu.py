@@ -126,6 +126,11 @@ class Cpu:
         self.uc.reg_write(x86.UC_X86_REG_CR0, self.uc.reg_read(x86.UC_X86_REG_CR0) | _CR0_WP | _CR0_PG)
 
     @property
+    def page_table(self) -> int:
+        """CR3: the physical address of the top page table, or of the segments."""
+        return int(self.uc.reg_read(x86.UC_X86_REG_CR3))
+
+    @property
     def rip(self) -> int:
         return int(self.uc.reg_read(x86.UC_X86_REG_RIP))
 

@@ -25,7 +25,7 @@ from kernel_sim.machine.loader import Image
 from kernel_sim.machine.ram import Ram
 from kernel_sim.machine.translation import FETCH, WRITE
 
-_VECTORS = {0: "division error", 1: "debug exception", 3: "breakpoint", 4: "overflow", 5: "bound exceeded", 6: "invalid instruction",
+VECTORS = {0: "division error", 1: "debug exception", 3: "breakpoint", 4: "overflow", 5: "bound exceeded", 6: "invalid instruction",
             7: "floating-point unit not available", 8: "double fault", 10: "invalid TSS", 11: "segment not present", 12: "stack fault",
             13: "general protection fault", 14: "page fault", 16: "floating-point error", 17: "alignment check", 19: "SIMD floating-point error"}
 _WORD = 0xFFFF_FFFF_FFFF_FFFF
@@ -46,12 +46,12 @@ class Scene:
             return self._made(f"page fault: {what}", rip)
         if self.board[B_WHY] == INTERRUPT:
             vector = int(self.board[B_VECTOR])
-            return self._made(_VECTORS.get(vector, f"interrupt {vector}"), self._trap(vector))
+            return self._made(VECTORS.get(vector, f"interrupt {vector}"), self._trap(vector))
         if self.board[B_WHY] == SYSTEM_CALL:
             return self._made("invalid instruction", self.rip - 2)
         if self.board[B_WHY] == TRIPLE_FAULT:
             vector = int(self.board[B_TRAP_VECTOR])
-            began = _VECTORS.get(vector, f"interrupt {vector}")
+            began = VECTORS.get(vector, f"interrupt {vector}")
             return self._made(f"triple fault, which began with a {began}", int(self.board[B_TRAP_RIP]) & _WORD)
         if error == NO_MEMORY:
             what, rip = self._access()

@@ -40,6 +40,7 @@ from kernel_sim.machine.board import (
     B_BATCH,
     B_CALL_BOX,
     B_CALLS,
+    B_JOURNAL_RECORDS,
     B_MANAGER_ROOT,
     B_N_SEGMENTS,
     B_PLACED,
@@ -53,7 +54,7 @@ from kernel_sim.machine.board import (
     WANTS_WINDOW,
 )
 from kernel_sim.machine.devices import exit_machine, put_on_console, set_timer, stop
-from kernel_sim.machine.journal import note
+from kernel_sim.machine.journal import note, note_frames
 from kernel_sim.machine.traps import finish_trap
 from kernel_sim.manager import FrameManager
 from kernel_sim.segment_records import heads_at, is_segment, segments_at
@@ -241,6 +242,8 @@ def serve(board: Array, board_address: int) -> None:
         status = serve_others(board_address)
     if status == BROKEN:
         stop(board, BROKE)
+    if board[B_JOURNAL_RECORDS] != 0:
+        note_frames(board_address)
     box["status"] = status
 
 

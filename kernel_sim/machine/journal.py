@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from kernel_sim.compiled import Array, array_view, compiled
-from kernel_sim.machine.board import B_BLOCKS, B_JOURNAL, B_JOURNAL_RECORDS, B_JOURNAL_USED
+from kernel_sim import events
+from kernel_sim.compiled import Array, array_view, compiled, int64, outlined
+from kernel_sim.frames import frame, words_at
+from kernel_sim.ledger import CLOCK, ROOT_WORDS, open_state
+from kernel_sim.machine.board import B_BLOCKS, B_JOURNAL, B_JOURNAL_RECORDS, B_JOURNAL_USED, B_JOURNALLED, B_MANAGER_ROOT, BOARD_WORDS
 
 RECORD = np.dtype([
     ("time", "<i8"),        # blocks of guest code
@@ -35,3 +38,17 @@ def note(board: Array, kind: int, pid: int, a: int, b: int) -> None:
         record["a"] = a
         record["b"] = b
     board[B_JOURNAL_USED] = used + 1
+
+
+@outlined
+def note_frames(board_address: int) -> None:
+    """Write down which frames were taken and given back since the last time, by the manager's events; a frame given back is its owner's."""
+    board = words_at(board_address, BOARD_WORDS)
+    state = open_state(words_at(board[B_MANAGER_ROOT], ROOT_WORDS))
+    clock = state.counters[CLOCK]
+    for number in range(max(board[B_JOURNALLED], clock - events.RING_EVENTS) + 1, clock + 1):
+        event = state.ring[number & (events.RING_EVENTS - 1)]
+        if event["status"] == events.OK and event["granted"] > 0:
+            kind = FRAMES_TAKEN if event["kind"] == events.ALLOC else FRAMES_GIVEN_BACK
+            note(board, kind, frame(state.table.frames, event["pfn"])["owner"], int64(event["pfn"]), int64(event["granted"]))
+    board[B_JOURNALLED] = clock

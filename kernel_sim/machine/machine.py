@@ -153,6 +153,7 @@ class Machine:
         self._board[[board.B_ADDRESS, board.B_READ_FUNCTION, board.B_WRITE_FUNCTION]] = where, read, write
         self._board[board.B_TRANSLATION] = self.ram.shared(abi.BOOT_INFO, abi.dtype(abi.BootInfo))[0]["translation"]
         self._board[[board.B_JOURNAL, board.B_JOURNAL_RECORDS]] = address_of(self._journal), len(self._journal)
+        self._board[board.B_JOURNALLED] = self.manager.clock
         cpu.set_page_table(int(self._board[board.B_PAGE_TABLE]))
         cpu.hook_out(self._out_hook(), where)
         miss, block, interrupt, system_call = _device_hooks()
@@ -310,6 +311,26 @@ class Machine:
             performed=stream.finish(int(self._board[board.B_PLACED])) if stream else None,
             **{name: int(counted[name]) for name in ("frames_written", "frames_verified", "corrupted", "refused")},
         )
+
+    @property
+    def translation(self) -> str:
+        """How user addresses become physical ones: one of TRANSLATIONS."""
+        return TRANSLATIONS[int(self._board[board.B_TRANSLATION])]
+
+    @property
+    def boot_root(self) -> int:
+        """The physical address of the top page table that the machine starts with."""
+        return int(self._board[board.B_PAGE_TABLE])
+
+    @property
+    def blocks(self) -> int:
+        """The guest's work so far, in blocks of code."""
+        return int(self._board[board.B_BLOCKS])
+
+    @property
+    def journal(self) -> Array:
+        """What was written down so far (`kernel_sim.machine.journal.RECORD`), in order; nothing when the machine keeps no journal."""
+        return self._journal[:min(int(self._board[board.B_JOURNAL_USED]), len(self._journal))]
 
     @property
     def console(self) -> str:

@@ -47,6 +47,13 @@ class Ram:
             mapped.append((self.module_base, self.module_bytes.size, address_of(self.module_bytes)))
         return mapped
 
+    def read(self, physical: int, size: int) -> bytes:
+        """Bytes of physical memory, the firmware's and the modules' among them; fewer, or none, where it ends."""
+        for base, memory in ((self.firmware_base, self.firmware), (self.module_base, self.module_bytes), (0, self.bytes)):
+            if base <= physical < base + len(memory):
+                return memory[physical - base:physical - base + size].tobytes()
+        return b""
+
     def shared(self, offset: int, dtype: np.dtype[Any], count: int = 1) -> Array:
         """A structure in the firmware's memory, as the guest sees it."""
         return np.frombuffer(self._firmware, dtype, count, offset)

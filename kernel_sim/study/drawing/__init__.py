@@ -15,22 +15,24 @@ from kernel_sim.study import sealed
 from kernel_sim.study.drawing.curve import CURVES
 from kernel_sim.study.formats import buddyinfo, kpageflags
 from kernel_sim.study.framemap import FrameMap
+from kernel_sim.study.ownership import OwnedMap
 
 DEFAULT_CURVE = CURVES[0]
 _MAX_KPAGEFLAGS_FRAMES = 1 << 28
 
 
-def write_map(framemap: FrameMap, path: str | Path, curve: str = DEFAULT_CURVE) -> None:
+def write_map(framemap: FrameMap, path: str | Path, curve: str = DEFAULT_CURVE, owned: OwnedMap | None = None) -> None:
     """Write a map whole or not at all, in the form that the file's suffix names: one of `SUFFIXES`. BadInput for any other.
 
-    `curve`, ``hilbert`` or ``row``, is the order of the cells in a picture.
+    `curve`, ``hilbert`` or ``row``, is the order of the cells in a picture. `owned`, of which `framemap` is the map, colours the used frames of
+    pictures by their owner.
     """
     check_suffix(path)
     suffix = Path(path).suffix.lower()
     if suffix == ".ksmap":
         maps.save(framemap, path)
     else:
-        sealed.write_whole(path, _FORMS[suffix](framemap, curve))
+        sealed.write_whole(path, _FORMS[suffix](framemap, curve, owned))
 
 
 def check_suffix(path: str | Path) -> None:
@@ -39,41 +41,41 @@ def check_suffix(path: str | Path) -> None:
         raise BadInput(f"{path}: a map is written by its suffix, one of {' '.join(SUFFIXES)}")
 
 
-def _png(framemap: FrameMap, curve: str) -> bytes:
+def _png(framemap: FrameMap, curve: str, owned: OwnedMap | None) -> bytes:
     from kernel_sim.study.drawing.layout import lay_out
     from kernel_sim.study.drawing.png import to_png
 
-    return to_png(lay_out(framemap, curve))
+    return to_png(lay_out(framemap, curve, owned=owned))
 
 
-def _svg(framemap: FrameMap, curve: str) -> bytes:
+def _svg(framemap: FrameMap, curve: str, owned: OwnedMap | None) -> bytes:
     from kernel_sim.study.drawing import svg
     from kernel_sim.study.drawing.layout import lay_out
 
-    return svg.to_svg(lay_out(framemap, curve, svg.MAX_SIDE)).encode()
+    return svg.to_svg(lay_out(framemap, curve, svg.MAX_SIDE, owned)).encode()
 
 
-def _txt(framemap: FrameMap, curve: str) -> bytes:
+def _txt(framemap: FrameMap, curve: str, owned: OwnedMap | None) -> bytes:
     from kernel_sim.study.drawing.terminal import render_terminal
 
-    return render_terminal(framemap).encode()
+    return render_terminal(framemap, owned=owned).encode()
 
 
-def _json(framemap: FrameMap, curve: str) -> bytes:
+def _json(framemap: FrameMap, curve: str, owned: OwnedMap | None) -> bytes:
     return maps.to_json(framemap).encode()
 
 
-def _buddyinfo(framemap: FrameMap, curve: str) -> bytes:
+def _buddyinfo(framemap: FrameMap, curve: str, owned: OwnedMap | None) -> bytes:
     return buddyinfo.to_text(buddyinfo.lines_of(framemap.buddyinfo())).encode()
 
 
-def _kpageflags(framemap: FrameMap, curve: str) -> bytes:
+def _kpageflags(framemap: FrameMap, curve: str, owned: OwnedMap | None) -> bytes:
     if framemap.n_frames > _MAX_KPAGEFLAGS_FRAMES:
         raise BadInput(f"{framemap.n_frames} frames are too many to write as kpageflags, eight bytes each; .ksmap takes any")
     return kpageflags.to_bytes(framemap.codes())
 
 
-_FORMS: dict[str, Callable[[FrameMap, str], bytes]] = {
+_FORMS: dict[str, Callable[[FrameMap, str, OwnedMap | None], bytes]] = {
     ".png": _png, ".svg": _svg, ".txt": _txt, ".json": _json, ".buddyinfo": _buddyinfo, ".kpageflags": _kpageflags,
 }
 SUFFIXES = (*_FORMS, ".ksmap")

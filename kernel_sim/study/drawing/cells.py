@@ -13,7 +13,7 @@ import numpy as np
 from kernel_sim.compiled import compiled, entry
 from kernel_sim.fragmentation import stretch
 from kernel_sim.study.framemap import FrameMap
-from kernel_sim.study.runs import FREE, end_of, inside
+from kernel_sim.study.runs import FREE, USED, end_of, inside
 from kernel_sim.units import MAX_ORDER, N_ORDERS
 
 Array = np.ndarray[Any, Any]
@@ -76,13 +76,20 @@ def _add(cells: Array, base: int, shift: int, which: int, first: int, end: int) 
         first = stop
 
 
+def by_owner(cells: Array, owners: Array) -> Array:
+    """The cells with their used frames told apart: N_CLASSES columns, then one for each owner. A used frame of nobody stays a used one."""
+    told = np.concatenate([cells, owners.astype(np.uint32)], axis=1)
+    told[:, USED] -= owners.sum(axis=1, dtype=np.uint32)
+    return told
+
+
 @entry
 def mix(cells: Array, colours: Array) -> Array:
-    """The colour of each cell, uint8 (cells, 3): the mean of its frames' colours, which are int64 (N_CLASSES, 3)."""
+    """The colour of each cell, uint8 (cells, 3): the mean of its frames' colours. `cells` counts them by class, `colours` is int64 (classes, 3)."""
     mixed = np.empty((len(cells), 3), np.uint8)
     for i in range(len(cells)):
         red, green, blue, n_frames = 0, 0, 0, 0
-        for which in range(N_CLASSES):
+        for which in range(cells.shape[1]):
             n_frames += cells[i, which]
             red += cells[i, which] * colours[which, 0]
             green += cells[i, which] * colours[which, 1]

@@ -10,10 +10,11 @@ import numpy as np
 from kernel_sim.errors import BadInput
 from kernel_sim.study.drawing import curve as curves
 from kernel_sim.study.drawing import legend
-from kernel_sim.study.drawing.cells import count_cells, mix
-from kernel_sim.study.drawing.palette import CLASS_COLOURS, FAINT_INK, PAPER, RULE, blend
+from kernel_sim.study.drawing.cells import by_owner, count_cells, mix
+from kernel_sim.study.drawing.palette import CLASS_COLOURS, FAINT_INK, OWNER_COLOURS, PAPER, RULE, Colour, blend
 from kernel_sim.study.drawing.sheet import MARGIN, Box, Label, Line, Sheet
 from kernel_sim.study.framemap import FrameMap
+from kernel_sim.study.ownership import OwnedMap
 from kernel_sim.study.runs import FREE
 from kernel_sim.units import N_ORDERS
 
@@ -46,19 +47,23 @@ def fit(n_frames: int, max_side: int) -> Square:
     return Square(side, shift, n_cells)
 
 
-def lay_out(framemap: FrameMap, curve: str = "hilbert", max_side: int = GRID_PX) -> Sheet:
-    """The drawing of a map, its cells in the order of `curve`, at most `max_side` a side. BadInput for an unknown curve."""
+def lay_out(framemap: FrameMap, curve: str = "hilbert", max_side: int = GRID_PX, owned: OwnedMap | None = None) -> Sheet:
+    """The drawing of a map, its cells in the order of `curve`, at most `max_side` a side. BadInput for an unknown curve.
+
+    `owned`, of which `framemap` is the map, colours used frames by their owner.
+    """
     if curve not in curves.CURVES:
         raise BadInput(f"no such curve: {curve!r} (there are {', '.join(curves.CURVES)})")
     square = fit(framemap.n_frames, max_side)
     cells = count_cells(framemap, square.shift, 0, framemap.n_frames)
-    grid = _grid(mix(cells, np.array(CLASS_COLOURS, np.int64)), curves.order_of(curve, square.side))
+    told = by_owner(cells, owned.count_cells(square.shift, 0, framemap.n_frames)) if owned else cells
+    grid = _grid(mix(told, np.array(CLASS_COLOURS + OWNER_COLOURS, np.int64)), curves.order_of(curve, square.side))
     left = MARGIN + (_AXIS_PX if curve == "row" else 0)
     sheet = Sheet(grid, GRID_PX // square.side, left, 112)
     sheet.labels.append(Label(left, 58, legend.headline(framemap), 26))
     _frame(sheet)
     (_quarters if curve == "hilbert" else _address_axis)(sheet, square, framemap.n_frames)
-    bottom = _Legend(sheet).write(framemap, square, curve, cells.sum(axis=0, dtype=np.int64))
+    bottom = _Legend(sheet).write(framemap, square, curve, cells.sum(axis=0, dtype=np.int64), owned)
     sheet.width = sheet.right + MARGIN + _LEGEND_PX + MARGIN
     sheet.height = max(sheet.bottom + MARGIN + 20, bottom + MARGIN)
     return sheet
@@ -115,9 +120,11 @@ class _Legend:
         self.right = self.left + _LEGEND_PX
         self.y = sheet.y + 4
 
-    def write(self, framemap: FrameMap, square: Square, curve: str, by_class: Array) -> int:
+    def write(self, framemap: FrameMap, square: Square, curve: str, by_class: Array, owned: OwnedMap | None) -> int:
         """Write everything; return where it ends."""
         self.states(framemap)
+        if owned:
+            self.owners(owned)
         self.orders(by_class)
         self.zones(framemap)
         self.heading("Longest free run")
@@ -145,24 +152,31 @@ class _Legend:
         for column, x in zip(columns, (self.right - 72, self.right), strict=False):
             self.sheet.labels.append(Label(x, self.y, column, anchor="end"))
 
-    def swatch(self, which: int, text: str, *columns: str) -> None:
-        """A row with a class's colour in front."""
+    def swatch(self, colour: Colour, text: str, *columns: str) -> None:
+        """A row with a colour in front."""
         self.row("", *columns)
-        self.sheet.boxes.append(Box(self.left, self.y - 13, 22, 16, CLASS_COLOURS[which]))
+        self.sheet.boxes.append(Box(self.left, self.y - 13, 22, 16, colour))
         self.sheet.labels.append(Label(self.left + 32, self.y, text))
 
     def states(self, framemap: FrameMap) -> None:
         self.heading("Frames")
         deepest = FREE + N_ORDERS - 1
         for amount in legend.amounts(framemap):
-            self.swatch(deepest if amount.kind == FREE else amount.kind, amount.name, amount.size, amount.share)
+            self.swatch(CLASS_COLOURS[deepest if amount.kind == FREE else amount.kind], amount.name, amount.size, amount.share)
+
+    def owners(self, owned: OwnedMap) -> None:
+        """Whose the used frames are."""
+        self.heading(f"Used, by owner, at block {owned.time:,}")
+        for owner, colour in zip(owned.shown, OWNER_COLOURS, strict=False):
+            self.swatch(colour, owner.name)
+            self.sheet.labels.append(Label(self.right, self.y, legend.size_of(owner.n_frames), anchor="end"))
 
     def orders(self, by_class: Array) -> None:
         """How much of the free memory lies in blocks of each order, as numbers and as bars."""
         self.heading("Free, by order of the block")
         free = by_class[FREE:].tolist()
         for order, n_frames in enumerate(free):
-            self.swatch(FREE + order, f"{order}: {legend.size_of(1 << order)}")
+            self.swatch(CLASS_COLOURS[FREE + order], f"{order}: {legend.size_of(1 << order)}")
             bar = round(110 * n_frames / max(*free, 1))
             if bar:
                 self.sheet.boxes.append(Box(self.left + 120, self.y - 11, bar, 12, CLASS_COLOURS[FREE + order]))

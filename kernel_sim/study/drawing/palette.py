@@ -35,6 +35,11 @@ CLASS_COLOURS: tuple[Colour, ...] = tuple(
     {HOLE: (233, 233, 238), RESERVED: (88, 80, 104), USED: (228, 118, 46)}[kind] for kind in range(FREE)
 ) + tuple(_tone(order) for order in range(N_ORDERS))
 
+OWNER_COLOURS: tuple[Colour, ...] = (
+    (168, 146, 24), (58, 110, 214), (196, 46, 92), (140, 92, 214), (240, 190, 64), (116, 148, 36), (112, 190, 244), (232, 138, 186), (128, 76, 40),
+    (86, 40, 118), (160, 30, 34), (150, 150, 158))
+"""For the owners of used frames that a picture tells apart, in order; the last is for all others."""
+
 
 def contrast(colour: Colour) -> Colour:
     """A colour that reads on top of that one without shouting."""

@@ -8,13 +8,16 @@ The characters alone tell the states; colour only adds to them, so a pipe, a fil
     R           reserved
     blank       a hole
 
+When owners are told apart, a letter stands in the place of █: the owner of most of the cell's used frames.
+
 Frames that do not exist count for nothing in a cell that has others. Rows of nothing but holes are drawn as one line.
 """
 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import repeat
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -22,8 +25,9 @@ import numpy as np
 from kernel_sim.compiled import entry
 from kernel_sim.study.drawing import legend
 from kernel_sim.study.drawing.cells import count_cells
-from kernel_sim.study.drawing.palette import CLASS_COLOURS, contrast, hex_of
+from kernel_sim.study.drawing.palette import CLASS_COLOURS, OWNER_COLOURS, contrast, hex_of
 from kernel_sim.study.framemap import FrameMap
+from kernel_sim.study.ownership import OwnedMap
 from kernel_sim.study.runs import FREE, HOLE, RESERVED, USED, end_of
 from kernel_sim.units import FRAME_BYTES, N_ORDERS
 
@@ -37,6 +41,8 @@ MIN_WIDTH, MAX_WIDTH = 60, 100
 MAX_LINES = 24
 _WIDE_COLUMNS, _NARROW_COLUMNS, _WIDE_FROM = 64, 32, 80
 _ORDER_DIGITS = "0123456789a"
+OWNER_LETTERS = "ABCDEFGHIJKLMNOPQ"
+"""For owners that are told apart; R is for what is reserved."""
 
 
 class Glyphs(NamedTuple):
@@ -65,22 +71,23 @@ class View(NamedTuple):
         return self.columns << self.shift
 
 
-def render_terminal(framemap: FrameMap, width: int = 80, colour: bool = False) -> str:
+def render_terminal(framemap: FrameMap, width: int = 80, colour: bool = False, owned: OwnedMap | None = None) -> str:
     """The map as text of at most `width` characters a line, with ANSI colours when `colour` is true."""
     from rich.console import Console
 
     text = io.StringIO()
     print_map(framemap, Console(file=text, width=width, force_terminal=colour, no_color=not colour, legacy_windows=False,
-                                color_system="truecolor" if colour else None, _environ={}))
+                                color_system="truecolor" if colour else None, _environ={}), owned)
     return text.getvalue()
 
 
-def print_map(framemap: FrameMap, console: Console) -> None:
-    """Draw the map on a rich Console, as wide as the console is but within MIN_WIDTH and MAX_WIDTH."""
+def print_map(framemap: FrameMap, console: Console, owned: OwnedMap | None = None) -> None:
+    """Draw the map on a rich Console, as wide as the console is but within MIN_WIDTH and MAX_WIDTH. `owned`, of which `framemap` is the map, tells
+    the owners of used frames apart."""
     width = min(max(console.width, MIN_WIDTH), MAX_WIDTH)
     glyphs = ASCII if console.options.ascii_only else BLOCKS
     view = choose_view(framemap, _WIDE_COLUMNS if width >= _WIDE_FROM else _NARROW_COLUMNS)
-    for line in (*_head(framemap, view), *_body(framemap, view, glyphs), *_foot(framemap, glyphs)):
+    for line in (*_head(framemap, view), *_body(framemap, view, glyphs, owned), *_foot(framemap, glyphs, owned)):
         console.print(line, width=width, highlight=False, crop=False)
 
 
@@ -131,7 +138,7 @@ def _head(framemap: FrameMap, view: View) -> list[Text]:
             Text(f"{legend.scale(view.shift, 'cell')}, one row = {legend.size_of(view.row_frames)}"), Text()]
 
 
-def _body(framemap: FrameMap, view: View, glyphs: Glyphs) -> list[Text]:
+def _body(framemap: FrameMap, view: View, glyphs: Glyphs, owned: OwnedMap | None) -> list[Text]:
     """The rows, each with the address it begins at."""
     from rich.text import Text
 
@@ -142,8 +149,9 @@ def _body(framemap: FrameMap, view: View, glyphs: Glyphs) -> list[Text]:
         start, stop = first * view.row_frames, min(end * view.row_frames, framemap.n_frames)
         if drawn:
             line = Text(f"{start * FRAME_BYTES // unit_bytes} {unit}".rjust(label_width) + " ", no_wrap=True)
-            for cell in count_cells(framemap, view.shift, start, stop):
-                line.append(*_cell(cell, glyphs))
+            owners = owned.count_cells(view.shift, start, stop) if owned else repeat(())
+            for cell, of_owners in zip(count_cells(framemap, view.shift, start, stop), owners, strict=False):
+                line.append(*_cell(cell, of_owners, glyphs))
         else:
             line = Text(" " * label_width + f" ... hole of {legend.size_of(stop - start)} ...", style="dim")
         line.rstrip()
@@ -156,7 +164,7 @@ def _unit(size_bytes: int) -> tuple[str, int]:
     return next((unit, 1 << shift) for unit, shift in (("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10)) if size_bytes >> shift)
 
 
-def _cell(cell: Array, glyphs: Glyphs) -> tuple[str, str]:
+def _cell(cell: Array, owners: Sequence[int] | Array, glyphs: Glyphs) -> tuple[str, str]:
     """A cell's character and style."""
     n_free, n_taken = int(cell[FREE:].sum()), int(cell[RESERVED] + cell[USED])
     if not n_free + n_taken:
@@ -165,9 +173,13 @@ def _cell(cell: Array, glyphs: Glyphs) -> tuple[str, str]:
     order = int(cell[FREE:].argmax())
     if not n_taken:
         return _ORDER_DIGITS[order], _on(FREE + order)
+    owner = int(np.argmax(owners)) if taken == USED and np.any(owners) else None
+    if not n_free and owner is not None:
+        return OWNER_LETTERS[owner], _on_owner(owner)
     if not n_free:
         return (glyphs.used, _in(taken)) if taken == USED else (glyphs.reserved, _on(taken))
-    return glyphs.partly[3 * n_taken // (n_taken + n_free)], f"{_in(taken)} on {hex_of(CLASS_COLOURS[FREE + order])}"
+    ink = _in(taken) if owner is None else hex_of(OWNER_COLOURS[owner])
+    return glyphs.partly[3 * n_taken // (n_taken + n_free)], f"{ink} on {hex_of(CLASS_COLOURS[FREE + order])}"
 
 
 def _in(which: int) -> str:
@@ -178,7 +190,24 @@ def _on(which: int) -> str:
     return f"{hex_of(contrast(CLASS_COLOURS[which]))} on {hex_of(CLASS_COLOURS[which])}"
 
 
-def _foot(framemap: FrameMap, glyphs: Glyphs) -> list[Text]:
+def _on_owner(owner: int) -> str:
+    return f"{hex_of(contrast(OWNER_COLOURS[owner]))} on {hex_of(OWNER_COLOURS[owner])}"
+
+
+def _owners(owned: OwnedMap | None) -> list[Text]:
+    """Whose the used frames are: letter, name, frames, size."""
+    from rich.text import Text
+
+    if owned is None:
+        return []
+    lines = [Text(), Text(f" used, by owner, at block {owned.time:,}:", style="dim")]
+    for place, owner in enumerate(owned.shown):
+        columns = f" {owner.name[:20]:20} {owner.n_frames:>8} {legend.size_of(owner.n_frames):>10}"
+        lines.append(Text.assemble(" ", (OWNER_LETTERS[place], _on_owner(place)), columns))
+    return lines
+
+
+def _foot(framemap: FrameMap, glyphs: Glyphs, owned: OwnedMap | None) -> list[Text]:
     """The legend: what the characters mean, and how much there is of each."""
     from rich.text import Text
 
@@ -188,6 +217,7 @@ def _foot(framemap: FrameMap, glyphs: Glyphs) -> list[Text]:
     for amount in legend.amounts(framemap):
         columns = f" {amount.name:8} {amount.frames:>12} {amount.size:>10} {amount.share:>8}"
         foot.append(Text.assemble(" ", signs[amount.kind], columns.rstrip()))
+    foot += _owners(owned)
     mixed = f"{_in(USED)} on {hex_of(CLASS_COLOURS[FREE + 3])}"
     tones = [(digit, _on(FREE + order)) for order, digit in enumerate(_ORDER_DIGITS)]
     smallest, largest = legend.size_of(1), legend.size_of(1 << N_ORDERS - 1)

@@ -1,0 +1,172 @@
+"""What `run`, `walk` and `spaces` have in common: which guest runs on which machine, and what its processes came to."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from kernel_sim.errors import BadInput
+
+if TYPE_CHECKING:
+    from kernel_sim.machine.machine import Machine
+    from kernel_sim.machine.modules import Program
+    from kernel_sim.machine.processes import ProcessRecord
+    from kernel_sim.manager import FrameManager
+    from kernel_sim.study.ownership import Moves, OwnedMap
+
+DEFAULT_QUANTUM = 10_000
+TRANSLATIONS = ("paging", "segmentation")
+KERNEL = "kernel"
+
+
+def add_arguments(parser: argparse.ArgumentParser, default_guest: str) -> None:
+    """The arguments that say what runs."""
+    parser.add_argument("--guest", metavar="PROGRAM|ELF",
+                        help=f"what runs: a program of the SDK by its name, or an ELF image (default: {default_guest}, and kernel with --programs)")
+    parser.add_argument("--programs", metavar="LIST",
+                        help="what the guest kernel runs, with commas between: NAME[:ARGUMENT][*COPIES], such as malloc:best-fit,forktree,matrix*3")
+    parser.add_argument("--translation", choices=TRANSLATIONS, default=TRANSLATIONS[0], help="of the programs' addresses (default: paging)")
+    parser.add_argument("--quantum", type=int, default=DEFAULT_QUANTUM, metavar="BLOCKS",
+                        help=f"a program's turn, in blocks of code; 0: until it gives up the processor (default: {DEFAULT_QUANTUM})")
+    parser.add_argument("--seed", type=int, default=0, help="handed to the guest (default: 0)")
+
+
+def settle(args: argparse.Namespace, default_guest: str) -> dict[str, Any]:
+    """What a Machine is told, by the arguments; `args.guest` is the guest's name from now on. BadInput for arguments that do not go together."""
+    from kernel_sim.machine.loader import find_guest
+
+    args.guest = args.guest or (KERNEL if args.programs is not None else default_guest)
+    if args.quantum < 0:
+        raise BadInput(f"--quantum {args.quantum}: a turn is a number of blocks, or 0 for no end")
+    if args.programs is None and args.guest == KERNEL:
+        raise BadInput("--guest kernel: say what it is to run, with --programs (see `kernel-sim run --help`)")
+    programs = parse_programs(args.programs) if args.programs is not None else []
+    find_guest(args.guest)
+    return {"seed": args.seed, "programs": programs, "translation": args.translation, "quantum": args.quantum}
+
+
+def parse_programs(text: str) -> list[Program]:
+    """The programs of a list, ``NAME[:ARGUMENT][*COPIES]`` with commas between. BadInput, in one line, for whatever is wrong with it."""
+    return [_parse_program(part.strip()) for part in text.split(",")]
+
+
+def _parse_program(part: str) -> Program:
+    from kernel_sim.machine.modules import find_program
+
+    said, star, copies = part.rpartition("*")
+    if star and not (copies.isascii() and copies.isdecimal()):
+        raise BadInput(f"program {part!r}: after the * stands how many copies to start, a whole number")
+    name, _, argument = (said if star else part).partition(":")
+    if not name:
+        raise BadInput(f"program {part!r}: no name (programs are NAME[:ARGUMENT][*COPIES], with commas between them)")
+    return find_program(name, argument, int(copies) if star else 1)
+
+
+# -- what happened when ----------------------------------------------------------------------------------------------------------------------
+
+def keeps_journal(args: argparse.Namespace) -> bool:
+    """Whether the machine is to keep a journal: for a timeline, and for a map of a moment before the end."""
+    return bool(args.timeline) or args.programs is not None
+
+
+class Start:
+    """A memory before the run: what `owned_map` and the timeline begin with."""
+
+    def __init__(self, manager: FrameManager) -> None:
+        from kernel_sim.study.report import framemap_of
+
+        self.framemap, self.n_free = framemap_of(manager), manager.stats().n_free
+
+
+def owned_map(args: argparse.Namespace, machine: Machine, start: Start) -> OwnedMap | None:
+    """The memory at the moment that was asked for, or at its fullest, with the owners of frames; None when no programs ran."""
+    from kernel_sim.study import ownership
+
+    if args.programs is None:
+        return None
+    moves = moves_of(machine)
+    n_moves = moves.until_most() if args.map_at is None else moves.before(args.map_at)
+    return ownership.owned_map(start.framemap, moves, n_moves, _names(machine))
+
+
+def moves_of(machine: Machine) -> Moves:
+    """The journal's records of frames taken and given back."""
+    from kernel_sim.machine.journal import FRAMES_GIVEN_BACK, FRAMES_TAKEN
+    from kernel_sim.study.ownership import Moves
+
+    journal = machine.journal
+    records = journal[(journal["kind"] == FRAMES_TAKEN) | (journal["kind"] == FRAMES_GIVEN_BACK)]
+    signs = 1 - 2 * (records["kind"] == FRAMES_GIVEN_BACK)
+    return Moves(records["time"], records["a"], signs * records["b"], records["pid"].astype("i8"))
+
+
+def write_timeline(path: str, machine: Machine, start: Start) -> None:
+    """The journal as a file for Perfetto."""
+    from kernel_sim.machine import abi, faults, journal, processes
+    from kernel_sim.study import trace_events as events
+
+    kinds = {
+        abi.NOTE_STARTED: events.STARTED, abi.NOTE_ENDED: events.ENDED, abi.NOTE_RUNS: events.RUNS, abi.NOTE_CALL: events.CALL,
+        abi.NOTE_FAULT: events.FAULT, journal.FRAMES_TAKEN: events.TAKEN, journal.FRAMES_GIVEN_BACK: events.GIVEN_BACK,
+        journal.TRAPPED: events.TRAPPED,
+    }
+    words = events.Words(kinds, abi.SYSTEM_CALLS, processes.FAULT_NAMES, processes.ENDED_NAMES, faults.VECTORS)
+    events.write_timeline(path, machine.journal, words, _names(machine), start.n_free, machine.blocks)
+
+
+def _names(machine: Machine) -> dict[int, str]:
+    from kernel_sim.machine.processes import processes_of
+
+    return {0: "kernel"} | {process.pid: process.name for process in processes_of(machine.ram)}
+
+
+# -- what the processes came to ---------------------------------------------------------------------------------------------------------------------
+
+def report(machine: Machine) -> dict[str, Any]:
+    """How addresses were translated, the process table in numbers, and what it adds up to; nothing when there was no process."""
+    from kernel_sim.machine.processes import processes_of
+
+    processes = processes_of(machine.ram)
+    return {"translation": machine.translation, **_processes_report(processes)} if processes else {}
+
+
+def _processes_report(processes: list[ProcessRecord]) -> dict[str, Any]:
+    listed = [asdict(process) for process in processes]
+    totals = {name: sum(record[name] for record in listed) for name in ("ticks", "large_pages", "n_frames")}
+    for group in ("faults", "calls"):
+        totals[group] = {name: sum(record[group][name] for record in listed) for name in listed[0][group]}
+    return {"processes": listed, "totals": {"processes": len(listed), **totals}}
+
+
+_COLUMNS = ("pid", "name", "parent", "most", "now", "zero", "copy", "grow", "fatal", "calls", "ticks", "large", "ended")
+_LEFT = {"name", "ended"}
+
+
+def in_words(report: dict[str, Any]) -> Iterator[str]:
+    """The processes for people: a line each under a line of headings, and the totals."""
+    if "processes" not in report:
+        return
+    rows = [_COLUMNS, *map(_row, report["processes"]), _totals(report["totals"])]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(_COLUMNS))]
+    yield f"processes, by {report['translation']} (frames at most and now; faults: demand zero, copy on write, growing stack, fatal)"
+    for row in rows:
+        cells = (cell.ljust(width) if name in _LEFT else cell.rjust(width) for cell, width, name in zip(row, widths, _COLUMNS, strict=True))
+        yield "  " + "  ".join(cells).rstrip()
+
+
+def _row(record: dict[str, Any]) -> tuple[str, ...]:
+    ended = "runs" if record["ended"] is None else f"exit {record['exit_status']}" if record["ended"] == "exited" else record["ended"]
+    return (str(record["pid"]), record["name"], str(record["parent"]), f"{record['most_frames']:,}", f"{record['n_frames']:,}", *_faults(record),
+            f"{sum(record['calls'].values()):,}", f"{record['ticks']:,}", f"{record['large_pages']:,}", ended)
+
+
+def _totals(totals: dict[str, Any]) -> tuple[str, ...]:
+    return ("", "all", "", "", f"{totals['n_frames']:,}", *_faults(totals), f"{sum(totals['calls'].values()):,}", f"{totals['ticks']:,}",
+            f"{totals['large_pages']:,}", f"{totals['processes']} process{'es' if totals['processes'] > 1 else ''}")
+
+
+def _faults(record: dict[str, Any]) -> tuple[str, ...]:
+    return tuple(f"{n:,}" for n in record["faults"].values())
+
