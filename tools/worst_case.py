@@ -139,9 +139,11 @@ def _play(args: argparse.Namespace, live: int) -> int:
 def _reached_lines(args: argparse.Namespace, live: int, largest: int, reached: Reached) -> Iterator[str]:
     yield f"{args.policy} against {args.adversary}, at most {_frames(live)} live, requests of {largest} at most"
     yield f"  fails in {_frames(reached.defeated)} of memory, after {_many(reached.defeating)}: it needs {reached.defeated + 1:,} at least"
-    yield f"  in a memory of {reached.roomy:,}, where nothing is refused, it uses the first {reached.used:,}: {reached.used / live:.3f} times what is live"
+    yield f"  in a memory of {reached.roomy:,}, where nothing is refused, it uses the first {reached.used:,}: " \
+          f"{reached.used / live:.3f} times what is live"
     for bound in reached.bounds:
-        yield f"  {bound.n_frames:,}: {bound.what} ({bound.source}); what is used is {reached.used / bound.n_frames:.3f} of that"
+        share = reached.used / bound.n_frames
+        yield f"  {bound.n_frames:,}: {bound.what} ({bound.source}); what is used is {share:.3f} of that"
     yield from _sequence(args.policy, reached.defeated, reached.defeating)
 
 
