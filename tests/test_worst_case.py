@@ -308,7 +308,7 @@ def test_layouts_are_found_again() -> None:
 
 
 @pytest.mark.parametrize("name, policy, live, largest", [
-    ("robson", "worst-fit", 16, 4), ("knuth", "buddy", 16, 4), ("robson-best-fit", "best-fit", 28, 6),
+    ("robson", "worst-fit", 16, 4), ("knuth", "buddy", 16, 4), ("robson-best-fit", "best-fit", 28, 6), ("every-size", "first-fit", 30, 7),
 ])
 def test_an_adversary_defeats_and_keeps_to_the_rules(name: str, policy: str, live: int, largest: int) -> None:
     reached = reach(name, load_policy(policy, uncompiled=True), live, largest)
@@ -333,9 +333,10 @@ def test_an_adversary_that_cheats_is_stopped() -> None:
 
 
 @pytest.mark.parametrize("name, live, largest, complaint", [
-    ("nobody", 8, 2, "no adversary 'nobody'; there are robson, knuth, robson-best-fit"), ("robson", 8, 3, "a power of two, not 3"),
+    ("nobody", 8, 2, "no adversary 'nobody'; there are robson, knuth, robson-best-fit, every-size"), ("robson", 8, 3, "a power of two, not 3"),
     ("robson", 9, 2, "a multiple of 2, not 9"), ("knuth", 12, 8, "a multiple of 16, not 12"), ("robson", 0, 1, "at least 1 frame"),
     ("robson-best-fit", 64, 5, "at least 6 frames, not 5"), ("robson-best-fit", 20, 6, "at least 24 frames are live"),
+    ("every-size", 8, 9, "9 frames can never be asked for when at most 8 are live"),
 ])
 def test_a_game_that_is_not_an_adversarys(name: str, live: int, largest: int, complaint: str) -> None:
     with pytest.raises(BadInput, match=complaint):
@@ -348,4 +349,4 @@ def test_an_adversary_that_always_wins() -> None:
 
 
 def test_the_adversaries_are_told_apart() -> None:
-    assert {adversary.against for adversary in ADVERSARIES.values()} == {"every allocator", "buddies", "best fit"}
+    assert {adversary.against for adversary in ADVERSARIES.values()} == {"every allocator", "buddies", "best fit", "first fit"}

@@ -72,7 +72,10 @@ def test_an_adversary(capsys: pytest.CaptureFixture[str]) -> None:
     report = json.loads(said(capsys, *words, "--json"))
     assert (report["smallest_memory"], report["smallest_memory_at_least"], report["defeated_memory"], report["bounds"][0]["n_frames"]) == (
         None, 11, 10, 11)
-    assert "fails in 10 frames of memory, after 14 operations: it needs 11 at least" in said(capsys, *words)
+    out = said(capsys, *words)
+    assert "fails in 10 frames of memory, after 14 operations: it needs 11 at least" in out
+    assert f"it uses the first {report['frames_used']}: {report['frames_used_per_live_frame']:.3f} times what is live" in out
+    assert f"what is used is {report['bounds'][0]['used_of_it']:.3f} of that" in out
 
 
 def test_a_long_sequence_is_cut(capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,6 +9,8 @@ start_over_numba            to the guest's first instruction, over `python -c "i
 With --all, also:
 
 indexed_over_linear:FIT     operations a second among 100,000 holes, search=indexed over search=linear (at least 100)
+index_growth                a table: first fit with search=indexed among 10^3 to 10^6 holes, at random places and in order of address, over C that
+                            only walks down such nodes (the ratio about the same for all; needs gcc)
 replay_over_c:POLICY        the same replay with each policy but the linear fits (at most 3 for buddy, 8 for tlsf and bitmap, 25 for others)
 terabyte_over_64m           a replay in a machine of 1 TiB, over one of 64 MiB (at most 2)
 map_png_cpu_seconds         a map of 10^8 frames as a PNG, in seconds of processor time (at most 3)
@@ -21,6 +23,7 @@ import json
 import shutil
 import sys
 from collections.abc import Callable, Iterator
+from typing import Any
 
 _MEANING = {
     "hypercall_over_empty_hook": "at most 1.5", "naive_over_hypercall": "at least 20", "replay_over_c": "at most 3",
@@ -36,15 +39,34 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Exit status 0: a benchmark measures, it does not judge."""
-    ratios: dict[str, float | None] = {}
+    ratios: dict[str, Any] = {}
     for measure in _measures(args.all):
         for name, value in measure():
             ratios[name] = None if value is None else round(value, 2)
             if not args.json:
                 print(f"{name:<30} {'not measured: no gcc here' if value is None else f'{value:8.2f}'}   ({_meaning(name)})", flush=True)
+    if args.all and shutil.which("gcc"):
+        ratios["index_growth"] = list(_growth(args.json))
     if args.json:
         print(json.dumps(ratios, indent=2))
     return 0
+
+
+def _growth(quietly: bool) -> Iterator[dict[str, float]]:
+    """A table: what first fit with search=indexed costs, by the number of holes, beside C that only walks. Nanoseconds an operation."""
+    from kernel_sim.bench.searching import growth
+
+    def say(*cells: str) -> None:
+        if not quietly:
+            print("index_growth" + "".join(f"{cell:>12}" for cell in cells), flush=True)
+
+    say("holes", "nodes", "at random", "in C", "ratio", "in order", "in C", "ratio")
+    for row in growth("first-fit"):
+        ordered = row.in_order / row.c_in_order
+        say(f"{row.n_holes:,}", f"{row.nodes:.1f}", f"{row.at_random:.0f} ns", f"{row.c_at_random:.0f} ns", f"{row.ratio:.2f}",
+            f"{row.in_order:.0f} ns", f"{row.c_in_order:.0f} ns", f"{ordered:.2f}")
+        yield {"holes": row.n_holes, "nodes": round(row.nodes, 2), "at_random_ns": round(row.at_random, 1),
+               "c_at_random_ns": round(row.c_at_random, 1), "in_order_ns": round(row.in_order, 1), "c_in_order_ns": round(row.c_in_order, 1)}
 
 
 def _meaning(name: str) -> str:

@@ -6,9 +6,10 @@ are those asked for: a buddy that rounds 3 up to 4 holds 3 (--count granted coun
   kernel-sim worst-case first-fit --live 8 --sizes 1,2,3
   kernel-sim worst-case --optimal --live 8 --sizes 1,2,3         the best allocator there can be
   kernel-sim worst-case best-fit --live 256 --largest 8 --adversary robson-best-fit
+  kernel-sim worst-case first-fit:search=indexed --live 10000 --largest 64 --adversary every-size
 
-For games too large to be searched, --adversary plays a requester of the literature against the policy: robson (against every allocator), knuth
-(against buddies), robson-best-fit; what is proved stands beside what was reached.
+For games too large to be searched, --adversary plays a requester against the policy: robson (against every allocator), knuth (against buddies),
+robson-best-fit, every-size (against first fit); what is proved stands beside what was reached, and how near that came.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--optimal", action="store_true",
                         help="the best allocator there can be; with POLICY, the operations shown are the winning strategy against that one")
     parser.add_argument("--count", choices=("requested", "granted"), default="requested", help="which frames are live")
-    parser.add_argument("--adversary", metavar="NAME", help="do not search: play robson, knuth or robson-best-fit")
+    parser.add_argument("--adversary", metavar="NAME", help="do not search: play robson, knuth, robson-best-fit or every-size")
     parser.add_argument("--largest", metavar="N", help="an adversary's largest request, in frames")
     parser.add_argument("--max-states", metavar="N", help="give up when one memory has more states than that (default: 20,000,000)")
     parser.add_argument("--json", action="store_true", help="print the answer as JSON, with all operations")
@@ -127,7 +128,8 @@ def _play(args: argparse.Namespace, live: int) -> int:
         print(_playing.to_json({
             "policy": args.policy, "adversary": args.adversary, "live": live, "largest": largest,
             "smallest_memory": None, "smallest_memory_at_least": reached.defeated + 1, "defeated_memory": reached.defeated,
-            "frames_used": reached.used, "frames_used_of": reached.roomy, "bounds": _bounds(reached.bounds),
+            "frames_used": reached.used, "frames_used_of": reached.roomy, "frames_used_per_live_frame": reached.used / live,
+            "bounds": [{**shown, "used_of_it": reached.used / shown["n_frames"]} for shown in _bounds(reached.bounds)],
             "defeating_sequence": list(map(str, reached.defeating))}))
     else:
         print("\n".join(_reached_lines(args, live, largest, reached)))
@@ -137,9 +139,11 @@ def _play(args: argparse.Namespace, live: int) -> int:
 def _reached_lines(args: argparse.Namespace, live: int, largest: int, reached: Reached) -> Iterator[str]:
     yield f"{args.policy} against {args.adversary}, at most {_frames(live)} live, requests of {largest} at most"
     yield f"  fails in {_frames(reached.defeated)} of memory, after {_many(reached.defeating)}: it needs {reached.defeated + 1:,} at least"
-    yield f"  in a memory of {reached.roomy:,}, where nothing is refused, it uses the first {reached.used:,}"
+    yield f"  in a memory of {reached.roomy:,}, where nothing is refused, it uses the first {reached.used:,}: " \
+          f"{reached.used / live:.3f} times what is live"
     for bound in reached.bounds:
-        yield f"  {bound.n_frames:,}: {bound.what} ({bound.source})"
+        share = reached.used / bound.n_frames
+        yield f"  {bound.n_frames:,}: {bound.what} ({bound.source}); what is used is {share:.3f} of that"
     yield from _sequence(args.policy, reached.defeated, reached.defeating)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 from kernel_sim.bench.doorbell import best_of, seconds
-from kernel_sim.bench.replaying import N_FRAMES, compile_reference, random_operations
+from kernel_sim.bench.replaying import N_FRAMES, compile_c, random_operations
 from kernel_sim.bench.searching import FITS
 
 from kernel_sim.allocators.base import policy_names
@@ -37,7 +37,7 @@ def policies_over_c(names: Iterable[str], n_operations: int = 2_000_000, rounds:
     operations = _operations(n_operations)
     n_slots = int((operations["kind"] == ALLOC).sum())
     with tempfile.TemporaryDirectory() as folder:
-        c = compile_reference(Path(folder))
+        c = compile_c("textbook_buddy", Path(folder))
         for name in names:
             perform(FrameManager(N_FRAMES, name), operations[:1000])        # waits for the compiler
             theirs, ours = best_of(rounds, partial(_reference, c, operations, n_slots), partial(_policy, name, operations, n_slots))

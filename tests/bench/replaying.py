@@ -40,10 +40,10 @@ def random_operations(n: int, seed: int = 1, target: int = 200_000) -> Array:
     return operations
 
 
-def compile_reference(folder: Path) -> ctypes.CDLL:
-    """The C textbook as a library."""
-    library = folder / "textbook_buddy.so"
-    subprocess.run(["gcc", "-O2", "-shared", "-fPIC", "-o", str(library), str(Path(__file__).with_name("textbook_buddy.c"))], check=True)
+def compile_c(name: str, folder: Path) -> ctypes.CDLL:
+    """A reference of this folder, written in C, as a library."""
+    library = folder / f"{name}.so"
+    subprocess.run(["gcc", "-O2", "-shared", "-fPIC", "-o", str(library), str(Path(__file__).with_name(f"{name}.c"))], check=True)
     return ctypes.CDLL(str(library))
 
 
@@ -54,7 +54,7 @@ def replay_over_c(n_operations: int = 2_000_000, rounds: int = 5) -> float:
     perform(FrameManager(N_FRAMES), operations[:1000])
     ours, theirs = [], []
     with tempfile.TemporaryDirectory() as folder:
-        c = compile_reference(Path(folder))
+        c = compile_c("textbook_buddy", Path(folder))
         for _ in range(rounds):
             placements = np.full(n_slots, -1, np.int64)
             c.setup(ctypes.c_int64(N_FRAMES))

@@ -39,12 +39,15 @@ def test_an_index_beats_a_list(fit: str) -> None:
     assert indexed_over_linear(fit) >= 100
 
 
-@pytest.mark.parametrize("fit", FITS)
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="the reference is written in C")
+@pytest.mark.parametrize("fit", ["first-fit", "best-fit"], ids=["by-address", "by-length"])
 def test_an_index_grows_as_the_logarithm(fit: str) -> None:
-    """A logarithm doubles from a thousand to a million; the misses of the caches are on top. What is linear grows a thousandfold."""
-    times = growth(fit)
-    assert times[1_000_000] <= 6 * times[1_000]
-    assert max(times[10 * n] / times[n] for n in (1_000, 10_000, 100_000)) <= 3
+    """A logarithm doubles from a thousand to a million holes. So do the nodes, and the time where caches hold what is met next, or nearly; at random
+    places the index grows no more than C does that only walks to them. What is linear grows a thousandfold."""
+    small, *_, large = growth(fit)
+    assert large.nodes <= 2.5 * small.nodes
+    assert large.in_order <= 2.5 * small.in_order
+    assert large.ratio <= 1.25 * small.ratio
 
 
 def test_an_import_is_faster_than_a_regular_expression() -> None:

@@ -60,6 +60,28 @@ def test_first_fit(live: int, largest: int) -> None:
     assert exact("first-fit", live, *range(1, largest + 1)) <= bounds.first_fit_upper(live, largest).n_frames
 
 
+@pytest.mark.parametrize("live, largest", [(8, 2), (12, 2), (8, 3), (11, 3), (8, 4), (9, 4)])
+def test_first_fit_by_size(live: int, largest: int) -> None:
+    """The derived bound and the derived requester, on either side of the exact answer, which knows of neither."""
+    needed = exact("first-fit", live, *range(1, largest + 1))
+    reached = reach("every-size", load_policy("first-fit", uncompiled=True), live, largest)
+    assert reached.defeated < needed <= bounds.first_fit_by_size(live, largest).n_frames
+
+
+def test_two_sizes_are_settled_but_for_a_frame_or_two() -> None:
+    """N = 10: 16 frames are enough, says the derivation; 16 are needed, says the exact search."""
+    assert exact("first-fit", 10, 1, 2) == bounds.first_fit_by_size(10, 2).n_frames == 16
+
+
+@pytest.mark.parametrize("live, largest, least", [(256, 8, 0.70), (256, 16, 0.69)])
+def test_every_size_in_turn_is_worse_for_first_fit_than_powers_of_two(live: int, largest: int, least: float) -> None:
+    """More than the requester against everybody gets, who gets just what every allocator needs; in all, most of what is enough for first fit."""
+    first_fit = load_policy("first-fit", uncompiled=True)
+    ours, universal = reach("every-size", first_fit, live, largest), reach("robson", first_fit, live, largest)
+    assert ours.used > universal.used
+    assert all(least * bound.n_frames <= ours.used <= bound.n_frames for bound in ours.bounds)
+
+
 @pytest.mark.parametrize("policy", FITS)
 @pytest.mark.parametrize("live, sizes", [(8, (1, 2)), (6, (1, 2, 3)), (9, (2, 5)), (4, (4,))], ids=str)
 def test_counting_holes(policy: str, live: int, sizes: tuple[int, ...]) -> None:

@@ -3,6 +3,7 @@
 robson           against every allocator there is (Robson 1971 and 1974). He looks where his frames were put.
 knuth            against buddies (Knuth, exercise 2.5-41).
 robson-best-fit  against best fit (Robson 1977; Knuth, exercise 2.5-42). It asks blindly: best fit's placements are known beforehand.
+every-size       against first fit. Derived here; Robson 1977, which has one, was not at hand.
 
 How good they are is for the bounds to say (`worst_case.bounds`); `reach` finds out by playing.
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from kernel_sim.allocators.base import Policy
 from kernel_sim.allocators.plain import load_policy
@@ -128,6 +130,36 @@ def robson_best_fit(requester: Requester, largest: int) -> None:
     requester.fill(largest - 2)
 
 
+def every_size(requester: Requester, largest: int) -> None:
+    """Sizes 1, 2, 3, 4, … in turn, each and all. Before each, free whatever leaves only holes that are smaller than it, and then fill up.
+
+    First fit then finds no place for it below the highest frame in use, so that all it gives is new. The part of memory that was filled with s
+    frames at a time keeps half of them until holes of 3 s frames would be too small, then every fourth, every eighth from 7 s on, and so on: its
+    share in what is live is 1/2, 1/4, 1/8, … for ln 3, ln (7/3), ln (15/7), … on a logarithmic scale of sizes, and the sum of these products is
+    0.945. As all shares together are N, every factor of e in size brings N / 0.945 new frames, every doubling 0.733 N: about 0.733 N log2 m in
+    all, for large m and N much larger. With powers of two alone, as ``robson`` asks, it would be N / 2. First fit is safe with N log2 m and a
+    little (`bounds.first_fit_upper`): for that the shares would be the least possible, s / (s + size), whose sum is ln 2; but to widen a hole
+    from s frames to any number below 3 s one would have to move what is kept.
+    """
+    requester.fill(1)
+    for size in range(2, largest + 1):
+        requester.free(*without_holes_of(requester, size))
+        requester.fill(size)
+
+
+def without_holes_of(requester: Requester, size: int) -> list[int]:
+    """The slots that may be freed, from the lowest on, so that no hole below the highest allocation has so many frames."""
+    freed: list[int] = []
+    kept_end = 0
+    in_order = sorted(requester.live.items(), key=lambda item: item[1])
+    for (slot, (pfn, n_frames)), (_, (following, _)) in pairwise(in_order):
+        if following - kept_end < size:
+            freed.append(slot)
+        else:
+            kept_end = pfn + n_frames
+    return freed
+
+
 def holds(requester: Requester, n_units: int, n_frames: int) -> bool:
     """Whether so many frames may be asked for as often as the limit allows behind a row of so many times as many."""
     return (requester.limit - requester.n_live) // n_frames * n_frames <= requester.manager.n_table_frames - n_units * n_frames
@@ -156,6 +188,10 @@ def _best_fit_game(live: int, largest: int) -> str | None:
     return f"at least {4 * largest} frames are live when {largest} can be asked for, not {live}" if live < 4 * largest else None
 
 
+def _any_sizes(live: int, largest: int) -> str | None:
+    return f"{largest} frames can never be asked for when at most {live} are live" if largest > live else None
+
+
 ADVERSARIES = {
     "robson": Adversary(robson, "every allocator", _powers, lambda live, largest: [bounds.any_allocator(live, largest.bit_length() - 1)],
                         lambda live: 4 * live),
@@ -163,6 +199,7 @@ ADVERSARIES = {
         bounds.buddy_lower(live, largest.bit_length() - 1), bounds.buddy_upper(live, largest.bit_length() - 1)], lambda live: 4 * live),
     "robson-best-fit": Adversary(robson_best_fit, "best fit", _best_fit_game, lambda live, largest: [bounds.best_fit_lower(live, largest)],
                                  lambda live: 5 * live * live),
+    "every-size": Adversary(every_size, "first fit", _any_sizes, bounds.of_first_fit, lambda live: 8 * live),
 }
 
 
@@ -194,18 +231,23 @@ def reach(name: str, policy: str | type | Policy, live: int, largest: int, progr
     if lost:
         raise Unsettled(f"not settled: {name} defeats {match.policy.name} even in a memory of {roomy} frames")
     used = requester.highest
-    fails, does = live - 1, live
+    fails = used - 1 if used > 1 and match.play(used - 1)[1] else largest_defeat(match, used)
+    defeating = match.play(fails)[0].operations if fails else []
+    return Reached(fails, defeating, used, roomy, match.adversary.bounds(live, largest))
+
+
+def largest_defeat(match: Match, used: int) -> int:
+    """The largest memory in which a policy fails, of those that are tried below the one whose frames are all `used` where there are plenty."""
+    fails, does = match.live - 1, match.live
     while match.play(does)[1]:
         fails, does = does, 2 * does
     while does - fails > 1:
         between = (fails + does) // 2
         fails, does = (between, does) if match.play(between)[1] else (fails, between)
-    for n_frames in range(min(used - 1, fails + 2 * largest), fails, -1):       # more memory may be worse, for best fit it often is
+    for n_frames in range(min(used - 1, fails + 2 * match.largest), fails, -1):     # more memory may be worse, for best fit it often is
         if match.play(n_frames)[1]:
-            fails = n_frames
-            break
-    defeating = match.play(fails)[0].operations if fails else []
-    return Reached(fails, defeating, used, roomy, match.adversary.bounds(live, largest))
+            return n_frames
+    return fails
 
 
 def adversary_for(name: str, live: int, largest: int) -> Adversary:
