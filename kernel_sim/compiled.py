@@ -231,19 +231,27 @@ def _caller(n_arguments: int, result: str) -> Callable[..., Any]:
     def emit_3(typing_context: Any, address: Any, first: Any, second: Any, third: Any) -> Any:
         return _C_TYPES[result][0](*[numba.int64] * 4), code
 
+    @intrinsic  # type: ignore[untyped-decorator]
+    def emit_5(typing_context: Any, address: Any, first: Any, second: Any, third: Any, fourth: Any, fifth: Any) -> Any:
+        return _C_TYPES[result][0](*[numba.int64] * 6), code
+
     def call_1(address: int, first: int) -> Any:
         return emit_1(address, first)
 
     def call_3(address: int, first: int, second: int, third: int) -> Any:
         return emit_3(address, first, second, third)
 
-    call: Any = numba.njit(forceinline=True)({1: call_1, 3: call_3}[n_arguments])
+    def call_5(address: int, first: int, second: int, third: int, fourth: int, fifth: int) -> Any:
+        return emit_5(address, first, second, third, fourth, fifth)
+
+    call: Any = numba.njit(forceinline=True)({1: call_1, 3: call_3, 5: call_5}[n_arguments])
     call.in_interpreter = in_interpreter
     return cast(Callable[..., Any], call)
 
 
 call_address = _caller(1, "void")
 call_address_3 = _caller(3, "int64")
+call_address_5 = _caller(5, "int64")
 
 prefetch = _instruction(lambda address: None, "void", _emit_prefetch)
 """(address): asks the processor to fetch what will soon be read there. It changes nothing else."""

@@ -37,7 +37,7 @@ class Walker:
         self.board = np.zeros(board.BOARD_WORDS, np.int64)
         self.cpu = Cpu()
         self.cpu.set_page_table(self.top)
-        _, read, write = self.cpu.functions
+        _, read, write, _ = self.cpu.functions
         self.board[[board.B_RAM, board.B_RAM_BYTES, board.B_FIRMWARE, board.B_FIRMWARE_BASE, board.B_ENGINE, board.B_READ_FUNCTION,
                     board.B_WRITE_FUNCTION, board.B_ADDRESS]] = (address_of(self.ram.bytes), self.ram.size, address_of(self.ram.firmware),
                                                                  self.ram.firmware_base, self.cpu.engine, read, write, address_of(self.board))

@@ -39,6 +39,8 @@ NO_MEMORY = "no memory there"
 INVALID_INSTRUCTION = "invalid instruction"
 NO_HANDLER = "exception without a handler"
 """What it says of an access for which `on_miss` found no page."""
+EXCEPTION = int(constants.UC_ERR_EXCEPTION)
+"""The same as a number."""
 
 _ERRORS = {
     constants.UC_ERR_INSN_INVALID: INVALID_INSTRUCTION,
@@ -66,11 +68,11 @@ class Cpu:
         return int(self.uc._uch.value)
 
     @property
-    def functions(self) -> tuple[int, int, int]:
-        """The addresses of the engine's own functions that stop it, read a register and write one."""
-        stop, read, write = (ctypes.cast(function, ctypes.c_void_p).value or 0
-                             for function in (uclib.uc_emu_stop, uclib.uc_reg_read, uclib.uc_reg_write))
-        return stop, read, write
+    def functions(self) -> tuple[int, int, int, int]:
+        """The addresses of the engine's own functions that stop it, read a register, write one, and start it."""
+        stop, read, write, start = (ctypes.cast(function, ctypes.c_void_p).value or 0
+                                    for function in (uclib.uc_emu_stop, uclib.uc_reg_read, uclib.uc_reg_write, uclib.uc_emu_start))
+        return stop, read, write, start
 
     def map(self, physical: int, size: int, host: int) -> None:
         """Show host memory to the engine."""
@@ -107,11 +109,12 @@ class Cpu:
 
     def start(self, address: int) -> str | None:
         """Run from an address until something stops the engine; what it could not go on after, in words, or None."""
-        try:
-            self.uc.emu_start(address, 0)
-        except UcError as error:
-            return _ERRORS.get(error.errno, str(error))
-        return None
+        nothing = ctypes.c_uint64(0)
+        return self.words_of(int(uclib.uc_emu_start(self.uc._uch, ctypes.c_uint64(address), nothing, nothing, nothing)))
+
+    def words_of(self, status: int) -> str | None:
+        """The engine's status in words; None when all is well."""
+        return None if status == constants.UC_ERR_OK else _ERRORS.get(status, str(UcError(status)))
 
     def stop(self) -> None:
         """Stop the engine, from any thread."""
@@ -139,9 +142,9 @@ class Cpu:
         return {name: int(self.uc.reg_read(getattr(x86, f"UC_X86_REG_{name.upper()}"))) for name in REGISTERS}
 
     @property
-    def fault_address(self) -> int:
-        """The address of the access that `start` could not go on after."""
-        return ctypes.c_uint64.from_address(self.engine + _places().fault_address).value
+    def fault_address_at(self) -> int:
+        """Where in the host's memory the engine leaves the address of the access that it could not go on after."""
+        return self.engine + _places().fault_address
 
     def take_exception(self) -> tuple[int, bool]:
         """What the interrupt hook is not told: the error code, and whether it was an instruction that asked for it (`int`). The engine then

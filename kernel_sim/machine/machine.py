@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 
 from kernel_sim import events
-from kernel_sim.compiled import Array, Callback, address_of, callback, plain
+from kernel_sim.compiled import Array, Callback, address_of, callback, interpreted
 from kernel_sim.errors import BadInput, GuestFault
 from kernel_sim.frames import lazy_zeros
 from kernel_sim.machine import abi, board
 from kernel_sim.machine.board import BOARD_WORDS
-from kernel_sim.machine.cpu import INVALID_INSTRUCTION, NO_HANDLER, Cpu
+from kernel_sim.machine.cpu import INVALID_INSTRUCTION, Cpu
 from kernel_sim.machine.devices import on_block, on_interrupt, on_system_call, tick_is_due
 from kernel_sim.machine.faults import Scene
 from kernel_sim.machine.hypercalls import HOOK_TYPES, bind_hook, compiled_doorbell
@@ -29,7 +29,7 @@ from kernel_sim.machine.modules import Program, load_modules, read_modules, size
 from kernel_sim.machine.paging import build_page_tables, on_miss
 from kernel_sim.machine.ram import Ram
 from kernel_sim.machine.stream import Stream
-from kernel_sim.machine.traps import ENTERED, INVALID, NO_CODE, NO_HANDLERS, TIMER, enter_trap, has_error_code, write_microcode
+from kernel_sim.machine.traps import INVALID, NO_CODE, NO_TRAP, NOT_ENTERED, TIMER, has_error_code, run_guest, write_microcode
 from kernel_sim.manager import FrameManager
 from kernel_sim.operations import OPERATION, Performed
 from kernel_sim.segments import MAX_SEGMENTS, SegmentTable
@@ -42,6 +42,7 @@ _CONSOLE_BYTES = 1 << 20
 _LARGEST = (1 << 63) - 1
 _WORD = (1 << 64) - 1
 _LONGEST_TURN = (1 << 32) - 1
+_NO_TRAP = (NO_TRAP, NO_CODE, 0, 0)
 TRANSLATIONS = ("paging", "segmentation")
 _ENDS = {board.EXITED: "exit", board.OUT_OF_BUDGET: "budget"}
 
@@ -144,13 +145,14 @@ class Machine:
         for physical, size, host in self.ram.mappings():
             cpu.map(physical, size, host)
         box = address_of(self.ram.firmware)
-        stop, read, write = cpu.functions
+        stop, read, write, start = cpu.functions
         self._board[:board.B_BUDGET + 1] = (
             cpu.engine, stop, address_of(self.manager.root), box + abi.CALL_BOX, box + abi.BATCH, self.segments.address, MAX_SEGMENTS,
             address_of(self._console), _CONSOLE_BYTES, address_of(self.ram.bytes), self.ram.size, box, self.ram.firmware_base,
             build_page_tables(self.ram, self.image.code), budget or 0)
         where = address_of(self._board)
-        self._board[[board.B_ADDRESS, board.B_READ_FUNCTION, board.B_WRITE_FUNCTION]] = where, read, write
+        self._board[[board.B_ADDRESS, board.B_READ_FUNCTION, board.B_WRITE_FUNCTION, board.B_START_FUNCTION, board.B_FAULT_ADDRESS]] = (
+            where, read, write, start, cpu.fault_address_at)
         self._board[board.B_TRANSLATION] = self.ram.shared(abi.BOOT_INFO, abi.dtype(abi.BootInfo))[0]["translation"]
         self._board[[board.B_JOURNAL, board.B_JOURNAL_RECORDS]] = address_of(self._journal), len(self._journal)
         self._board[board.B_JOURNALLED] = self.manager.clock
@@ -200,59 +202,49 @@ class Machine:
 
     def _loop(self, stream: Stream | None, progress: Callable[[int], None] | None) -> None:
         """Run the engine; whenever it stops for a window of operations or for a trap, see to that and go on. In a thread of its own."""
-        address: int | None = self.image.entry
-        while address is not None and not self._interrupted:
-            self._board[board.B_WHY] = board.RUNNING
-            self._error = self.cpu.start(address)
+        rip, trap, where = _signed(self.image.entry), _NO_TRAP, address_of(self._board)
+        while not self._interrupted and self._raised is None:
+            status = int(run_guest(where, rip, *trap))
+            if status == NOT_ENTERED:
+                return
+            self._error = self.cpu.words_of(status)
             if self._why == board.WANTS_WINDOW and stream is not None and self._error is None:
-                address = self._after_window(stream, progress)
+                self._error = self._next_window(stream)
+                if self._error is not None:
+                    return
+                if progress:
+                    progress(stream.done)
+                rip, trap = _signed(self.cpu.rip), _NO_TRAP
             else:
-                address = self._after_trap()
+                trap = self._trap()
+                if trap == _NO_TRAP:
+                    return
 
-    def _after_window(self, stream: Stream, progress: Callable[[int], None] | None) -> int | None:
-        """Where to go on with the next window of operations; None when the guest has not done what the last one asks."""
-        self._error = self._next_window(stream)
-        if self._error is not None:
-            return None
-        if progress:
-            progress(stream.done)
-        return self.cpu.rip
-
-    def _after_trap(self) -> int | None:
-        """Where the guest goes on after an exception or an interrupt: in its handler, or where it was. None for the end of the run."""
-        trap = self._trap()
-        if trap is None:
-            return None
-        entered = enter_trap(address_of(self._board), *trap)
-        if entered == ENTERED:
-            self._error = None
-            return int(self._board[board.B_NEXT_RIP]) & _WORD
-        if entered != NO_HANDLERS:
-            self._board[board.B_WHY] = board.TRIPLE_FAULT
-        return None
-
-    def _trap(self) -> tuple[int, int, int, int] | None:
-        """Why the engine has stopped, if that is a trap: vector, error code, address, and how far behind the instruction it stands."""
+    def _trap(self) -> tuple[int, int, int, int]:
+        """Why the engine has stopped, if that is a trap to deliver: vector, error code, address, and how far past the instruction it stands."""
         why = self._why
-        if why == board.PAGE_FAULT and self._error == NO_HANDLER:
-            return int(self._board[board.B_VECTOR]), int(self._board[board.B_ERROR_CODE]), _signed(self.cpu.fault_address), 0
-        if why == board.TICK or (why == board.RUNNING and self._error is None and self._wait_for_tick()):
-            self._board[board.B_TICKS] += 1
-            self._board[board.B_NEXT_TICK] = self._board[board.B_BLOCKS] + self._board[board.B_INTERVAL]
-            return TIMER, NO_CODE, 0, 0
         if why == board.INTERRUPT:
             vector = int(self._board[board.B_VECTOR])
             code, is_instruction = self.cpu.take_exception()
             return vector, code if has_error_code(vector) and not is_instruction else NO_CODE, 0, 0
         if why == board.SYSTEM_CALL:
             return INVALID, NO_CODE, 0, 2
-        return (INVALID, NO_CODE, 0, 0) if why == board.RUNNING and self._error == INVALID_INSTRUCTION else None
+        if why == board.RUNNING and self._error == INVALID_INSTRUCTION:
+            return INVALID, NO_CODE, 0, 0
+        if why == board.RUNNING and self._error is None and self._raised is None and self._wait_for_tick():
+            return TIMER, NO_CODE, 0, 0
+        return _NO_TRAP
 
     def _wait_for_tick(self) -> bool:
         """The guest has halted: whether there is a tick to come, to which time then passes."""
-        if self._board[board.B_INTERVAL]:
-            self._board[board.B_BLOCKS] = max(self._board[board.B_BLOCKS], self._board[board.B_NEXT_TICK])
-        return bool(plain(tick_is_due)(self._board))
+        now = self._board
+        if now[board.B_INTERVAL] and now[board.B_BUDGET]:
+            now[board.B_BLOCKS] = max(now[board.B_BLOCKS], now[board.B_NEXT_TICK])
+        is_due = bool(interpreted(tick_is_due)(now)) and now[board.B_BLOCKS] < now[board.B_BUDGET]
+        if is_due:
+            now[board.B_TICKS] += 1
+            now[board.B_NEXT_TICK] = now[board.B_BLOCKS] + now[board.B_INTERVAL]
+        return is_due
 
     def _next_window(self, stream: Stream) -> str | None:
         """Fill in the next window, if the guest has made the allocations of the last one; else what is wrong."""
@@ -269,7 +261,7 @@ class Machine:
             work()
         except BaseException as error:
             self._raised = self._raised or error
-            self.cpu.stop()
+            self._stop()
 
     def _in_thread(self, work: Callable[[], None]) -> None:
         """Work in another thread, and be here for Ctrl-C, which the engine's own thread would not see."""
@@ -290,7 +282,12 @@ class Machine:
                     _interrupt_python(worker)
                 self._interrupted = True
             if self._interrupted:
-                self.cpu.stop()
+                self._stop()
+
+    def _stop(self) -> None:
+        """Stop the guest, from any thread."""
+        self._board[board.B_INTERRUPTED] = 1
+        self.cpu.stop()
 
     def _show(self, address: int, size: int, watch: Callable[[str], None]) -> None:
         for at, text in disassemble(self.ram, address, size):

@@ -18,15 +18,24 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from kernel_sim.compiled import Array, compiled, entry, int64
+from kernel_sim.compiled import Array, call_address_5, compiled, entry, int64
 from kernel_sim.frames import words_at
 from kernel_sim.machine.abi import FIRMWARE, MICROCODE, TRAP_PORT
 from kernel_sim.machine.board import (
+    B_BLOCKS,
+    B_ENGINE,
+    B_ERROR_CODE,
+    B_FAULT_ADDRESS,
     B_FIRMWARE,
     B_GRANTS,
     B_IN_MICROCODE,
+    B_INTERRUPTED,
+    B_INTERVAL,
     B_N_GRANTS,
     B_NEXT_RIP,
+    B_NEXT_TICK,
+    B_START_FUNCTION,
+    B_TICKS,
     B_TRAP_CODE,
     B_TRAP_FLAGS,
     B_TRAP_GDT,
@@ -36,11 +45,16 @@ from kernel_sim.machine.board import (
     B_TRAP_TSS,
     B_TRAP_VECTOR,
     B_TRAPS,
+    B_VECTOR,
+    B_WHY,
     BOARD_WORDS,
     MAX_GRANTS,
+    PAGE_FAULT,
+    RUNNING,
+    TICK,
     TRIPLE_FAULT,
 )
-from kernel_sim.machine.cpu import CR2, CS, GDTR, IDTR, RFLAGS, RIP, RSP, SS, TR
+from kernel_sim.machine.cpu import CR2, CS, EXCEPTION, GDTR, IDTR, RFLAGS, RIP, RSP, SS, TR
 from kernel_sim.machine.devices import stop
 from kernel_sim.machine.journal import TRAPPED, note
 from kernel_sim.machine.paging import find
@@ -64,6 +78,8 @@ ENTERED, NO_HANDLERS, TRIPLE = 0, 1, 2
 """What `enter_trap` returns: the guest goes on in its handler; it has none; it has none that can be reached."""
 
 NO_CODE = -1        # a trap without an error code
+NO_TRAP = -1        # no vector
+NOT_ENTERED = -1
 
 _CODE = int64(FIRMWARE + MICROCODE - (1 << 64))
 _DATA, _TABLE = _CODE + 0x1000, _CODE + 0x2000
@@ -192,13 +208,12 @@ def deliver(board: Array, is_user: bool, stack: int, selectors: int, flags: int)
 # -- the way in ---------------------------------------------------------------------------------------------------------------------------
 
 
-@entry
-def enter_trap(board_address: int, vector: int, code: int, address: int, rip_back: int) -> int:
+@compiled
+def enter_trap(board: Array, vector: int, code: int, address: int, rip_back: int) -> int:
     """The engine has stopped for a trap: begin to deliver it. The engine goes on at B_NEXT_RIP when this returns ENTERED.
 
     `code` is the error code or NO_CODE, `address` what CR2 shall say of a page fault; `rip_back` is how far the engine has run past the instruction.
     """
-    board = words_at(board_address, BOARD_WORDS)
     _, limit = table_register(board, IDTR)
     if limit == 0:
         return NO_HANDLERS
@@ -227,6 +242,34 @@ def enter_trap(board_address: int, vector: int, code: int, address: int, rip_bac
     set_register(board, RFLAGS, flags)
     board[B_NEXT_RIP] = handler
     return ENTERED
+
+
+@entry
+def run_guest(board_address: int, rip: int, vector: int, code: int, address: int, rip_back: int) -> int:
+    """Run the engine from `rip`, or from the handler of a trap (`vector` is then not NO_TRAP), and deliver page faults and ticks, until there is
+    something else to see to, which B_WHY names; the engine's status, or NOT_ENTERED for a trap that could not be delivered."""
+    board = words_at(board_address, BOARD_WORDS)
+    status = int64(0)
+    while True:
+        if vector != NO_TRAP:
+            entered = enter_trap(board, vector, code, address, rip_back)
+            if entered != ENTERED:
+                board[B_WHY] = TRIPLE_FAULT if entered == TRIPLE else board[B_WHY]
+                return NOT_ENTERED
+            rip = board[B_NEXT_RIP]
+        board[B_WHY] = RUNNING
+        status = call_address_5(board[B_START_FUNCTION], board[B_ENGINE], rip, int64(0), int64(0), int64(0)) & 0xFFFF_FFFF
+        if board[B_INTERRUPTED]:
+            return status
+        rip_back = int64(0)
+        if board[B_WHY] == PAGE_FAULT and status == EXCEPTION:
+            vector, code, address = board[B_VECTOR], board[B_ERROR_CODE], words_at(board[B_FAULT_ADDRESS], 1)[0]
+        elif board[B_WHY] == TICK:
+            board[B_TICKS] += 1
+            board[B_NEXT_TICK] = board[B_BLOCKS] + board[B_INTERVAL]
+            vector, code, address = int64(TIMER), int64(NO_CODE), int64(0)
+        else:
+            return status
 
 
 @compiled
