@@ -205,7 +205,7 @@ class Driver:
             require(counted == expected, "effort", f"counted {counted}; the rule says {expected}")
 
 
-def refused(wrong_free: Callable[[], None]) -> Refusal | None:
+def refused(wrong_free: Callable[[], object]) -> Refusal | None:
     """The refusal that a free is answered with, None for none."""
     try:
         wrong_free()
