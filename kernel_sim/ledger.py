@@ -17,9 +17,9 @@ import numpy as np
 from kernel_sim import events
 from kernel_sim.allocators.base import N_TALLIES, Policy, Request
 from kernel_sim.compiled import Array, array_view, bind, compiled, int64, interpreted, outlined
-from kernel_sim.events import BAD_COUNT, BROKEN, EVENT, NOT_ALLOCATED, OK, OUT_OF_FRAMES, RING_EVENTS, SHARED
+from kernel_sim.events import BAD_COUNT, BROKEN, EVENT, NOT_ALLOCATED, OK, OUT_OF_FRAMES, RING_EVENTS, SHARED, TOO_MANY_USERS
 from kernel_sim.frames import NO_FRAMES, Table, bytes_at, claim, end_of_free, frame, frames_at, shorts_at, vacate, words_at
-from kernel_sim.users import drop, end_of_drop, head_of, share, unshareable, users_at, who_leaves
+from kernel_sim.users import USER, double, drop, end_of_drop, head_of, is_full, share, unshareable, users_at, who_leaves
 
 ZONE = np.dtype([
     ("first", "<i8"), ("end", "<i8"),
@@ -32,9 +32,12 @@ ZONE = np.dtype([
 CLOCK, N_ALLOCS, N_FAILED, N_REFUSED, REQUESTED, GRANTED, WITNESS, N_SHARES, N_SHARED, N_USERS = range(N_TALLIES, N_TALLIES + 10)
 N_COUNTERS = N_TALLIES + 10
 
+USER_BYTES = USER.itemsize
+
 # The root: addresses and lengths; R_ROOT is its own address, for what is called by numbers only.
-R_FRAMES, R_N_FRAMES, R_TOUCHED, R_N_TOUCHED, R_ZONES, R_N_ZONES, R_COUNTERS, R_RING, R_REFERENCES, R_USERS, R_N_USERS, R_ROOT = range(12)
-ROOT_WORDS = 12
+R_FRAMES, R_N_FRAMES, R_TOUCHED, R_N_TOUCHED, R_ZONES, R_N_ZONES, R_COUNTERS, R_RING, R_REFERENCES = range(9)
+R_USERS, R_N_USERS, R_MOST_USERS, R_ROOT = range(9, 13)
+ROOT_WORDS = 13
 
 
 class State(NamedTuple):
@@ -57,7 +60,13 @@ def open_state(root: Array) -> State:
     table = Table(frames_at(root[R_FRAMES], root[R_N_FRAMES]), bytes_at(root[R_TOUCHED], root[R_N_TOUCHED]),
                   shorts_at(root[R_REFERENCES], root[R_N_FRAMES]))
     return State(table, zones_at(root[R_ZONES], root[R_N_ZONES]), words_at(root[R_COUNTERS], N_COUNTERS), ring_at(root[R_RING], RING_EVENTS),
-                 users_at(root[R_USERS], root[R_N_USERS]), root[R_ROOT])
+                 users_of(root), root[R_ROOT])
+
+
+@compiled
+def users_of(root: Array) -> Array:
+    """The table of users, which moves as it grows."""
+    return users_at(root[R_USERS], root[R_N_USERS])
 
 
 @compiled
@@ -213,15 +222,31 @@ def let_go(root: int, pfn: int, n_frames: int, owner: int) -> int:
     return int64(OK)
 
 
+@compiled
+def has_room(root: Array, n_users: int) -> bool:
+    """Whether two more users can be entered, in a larger table if need be."""
+    users = users_of(root)
+    if not is_full(users, n_users):
+        return True
+    if len(users) == root[R_MOST_USERS]:
+        return False
+    root[R_USERS] += len(users) * USER_BYTES
+    root[R_N_USERS] *= 2
+    double(users, users_of(root))
+    return True
+
+
 @outlined
 def far_share(root: int, pfn: int, owner: int) -> int:
     """One more use, by `owner`, of the allocation that begins at a frame: how many uses it has now, or minus the status of the refusal."""
     state = open_state(words_at(root, ROOT_WORDS))
-    table, users, counters = state.table, state.users, state.counters
+    table, counters = state.table, state.counters
     counters[CLOCK] += 1
-    status, n_uses = int64(unshareable(table, users, pfn, counters[N_USERS])), int64(0)
+    status, n_uses = int64(unshareable(table, pfn)), int64(0)
+    if status == OK and not has_room(words_at(root, ROOT_WORDS), counters[N_USERS]):
+        status = int64(TOO_MANY_USERS)
     if status == OK:
-        n_entries, n_shared = share(table, users, pfn, owner)
+        n_entries, n_shared = share(table, users_of(words_at(root, ROOT_WORDS)), pfn, owner)
         n_uses = int64(table.references[pfn]) + 1
         counters[N_SHARES] += 1
         counters[N_USERS] += n_entries

@@ -203,6 +203,12 @@ class FrameManager:
         return dict(users.ring(self.users, head, first)) if self.table.references[head] else {first: 1}
 
     @property
+    def users(self) -> Array:
+        """The table of those who share (`kernel_sim.users.USER`), as large as it is now."""
+        n_entries = int(self.root[ledger.R_N_USERS])
+        return self._room_for_users[n_entries:2 * n_entries]
+
+    @property
     def n_users(self) -> int:
         """How many owners of shared allocations are kept, one for each allocation that he uses."""
         return int(self._counters[ledger.N_USERS])
@@ -249,13 +255,15 @@ class FrameManager:
         """Make the arrays, and the root that leads to them."""
         n_frames = self.n_table_frames
         self.table = Table(lazy_zeros(n_frames, FRAME), lazy_zeros((n_frames >> CHUNK_SHIFT) + 1, np.uint8), lazy_zeros(n_frames, np.uint16))
-        self.users = lazy_zeros(users.n_entries(n_frames), users.USER)
+        most_users = users.most_entries(n_frames)
+        self._room_for_users = lazy_zeros(2 * most_users, users.USER)
+        first_table = address_of(self._room_for_users[users.FEWEST_ENTRIES:])
         self.zone_records = np.zeros(len(self.zones), ledger.ZONE)
         self._counters = np.zeros(ledger.N_COUNTERS, np.int64)
         self._ring = lazy_zeros(events.RING_EVENTS, events.EVENT)
         self.root = np.array([address_of(self.table.frames), n_frames, address_of(self.table.touched), len(self.table.touched),
                               address_of(self.zone_records), len(self.zones), address_of(self._counters), address_of(self._ring),
-                              address_of(self.table.references), address_of(self.users), len(self.users), 0], np.int64)
+                              address_of(self.table.references), first_table, users.FEWEST_ENTRIES, most_users, 0], np.int64)
         self._address = self.root[ledger.R_ROOT] = address_of(self.root)
 
     def _mark(self, in_use: Sequence[Range]) -> None:

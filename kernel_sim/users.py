@@ -9,7 +9,9 @@ and R): (frame, owner) and how often he has it, for he may have it mapped twice.
 they came; the links are owners, and not places in the table, which change when an entry is taken out. The first of the ring is the owner
 in the frame's record: when he goes, the next one follows him there.
 
-An allocation with one user has no entry. The table is mapped lazily: host memory is taken where users are entered.
+An allocation with one user has no entry. The table is small at first, and doubles when it is three quarters full, so that it takes host memory as
+users come: a table of s entries lies at entry s of the memory that is set aside for it, right behind the one of half the size, whose entries it
+takes over.
 """
 
 from __future__ import annotations
@@ -35,21 +37,32 @@ USER = np.dtype([
 MOST_USERS = 0xFFFF
 """Of one allocation, one who has it twice counted twice."""
 
+FEWEST_ENTRIES = 1 << 10
+"""Of the table at first."""
 _ENTRIES_A_FRAME = 4
-_FEWEST_ENTRIES, _MOST_ENTRIES = 1 << 10, 1 << 22
+_MOST_ENTRIES = 1 << 22
 
 users_at = array_view(USER)
 
 
-def n_entries(n_frames: int) -> int:
-    """How many entries the table of a memory has, a power of two: four a frame, more for a small memory, and at most four million."""
-    return min(max(1 << (_ENTRIES_A_FRAME * n_frames - 1).bit_length(), _FEWEST_ENTRIES), _MOST_ENTRIES)
+def most_entries(n_frames: int) -> int:
+    """How large the table of a memory can become, in entries, a power of two: four a frame, more for a small memory, and at most four million."""
+    return min(max(1 << (_ENTRIES_A_FRAME * n_frames - 1).bit_length(), FEWEST_ENTRIES), _MOST_ENTRIES)
 
 
 @compiled
 def is_full(users: Array, n_users: int) -> bool:
-    """Whether there is no room for two more. An eighth stays empty: a search ends at an empty entry."""
-    return bool(n_users + 2 > len(users) - len(users) // 8)
+    """Whether two more would fill more than three quarters: a search ends at an empty entry, and should find one soon."""
+    return bool(n_users + 2 > len(users) // 4 * 3)
+
+
+@compiled
+def double(users: Array, larger: Array) -> None:
+    """Take all entries over into an empty table, and leave none."""
+    for at in range(len(users)):
+        if users[at]["count"] != 0:
+            move(users, at, larger, place(larger, int64(users[at]["pfn"]), int64(users[at]["owner"])))
+            clear(users, at)
 
 
 @compiled
@@ -118,10 +131,16 @@ def erase(users: Array, hole: int) -> None:
     while users[at]["count"] != 0:
         distance = (at - home(users, int64(users[at]["pfn"]), int64(users[at]["owner"]))) & mask
         if distance >= (at - hole) & mask:
-            move(users, at, hole)
+            move(users, at, users, hole)
             hole = at
         at = (at + 1) & mask
-    entry = users[hole]
+    clear(users, hole)
+
+
+@compiled
+def clear(users: Array, at: int) -> None:
+    """Make an entry as it was before anybody stood there."""
+    entry = users[at]
     entry["pfn"] = 0
     entry["owner"] = 0
     entry["count"] = 0
@@ -130,9 +149,9 @@ def erase(users: Array, hole: int) -> None:
 
 
 @compiled
-def move(users: Array, at: int, to: int) -> None:
-    """Copy an entry."""
-    for_it, entry = users[to], users[at]
+def move(users: Array, at: int, others: Array, to: int) -> None:
+    """Copy an entry to where it will stand, in this table or another."""
+    for_it, entry = others[to], users[at]
     for_it["pfn"] = entry["pfn"]
     for_it["owner"] = entry["owner"]
     for_it["count"] = entry["count"]
@@ -192,14 +211,14 @@ def hand_over(frames: Array, pfn: int, owner: int) -> None:
 
 
 @compiled
-def unshareable(table: Table, users: Array, pfn: int, n_users: int) -> int:
-    """Why nobody can share the allocation that begins at a frame: a status, in the words of a free, or OK. `n_users` entries stand in the table."""
+def unshareable(table: Table, pfn: int) -> int:
+    """Why nobody can share the allocation that begins at a frame: a status, in the words of a free, or OK."""
     status = refusal(table, pfn)
     if status != OK and status != SHARED:
         return int64(status)
     if frame(table.frames, pfn)["state"] in (TAIL, SHARED_TAIL):
         return int64(INTERIOR_FREE)
-    if table.references[pfn] == MOST_USERS - 1 or is_full(users, n_users):
+    if table.references[pfn] == MOST_USERS - 1:
         return int64(TOO_MANY_USERS)
     return int64(OK)
 
