@@ -419,7 +419,7 @@ def test_many_segments_are_sorted() -> None:
 
 def test_a_terabyte_is_not_looked_at() -> None:
     """What was never touched is passed over in large steps."""
-    manager = FrameManager(1 << 28, "worst-fit")
+    manager = FrameManager(1 << 28, interpreter("worst-fit"))
     table = SegmentTable(manager)
     ids = [table.alloc(4096).id for _ in range(3)]
     manager.alloc(1 << 10)
