@@ -85,7 +85,7 @@ def segment_free(root: int, segments: Array, segment: int) -> int:
     raise NotImplementedError
 
 
-def segment_share(segments: Array, segment: int) -> int:
+def segment_share(root: int, segments: Array, segment: int, owner: int) -> int:
     raise NotImplementedError
 
 
@@ -164,7 +164,7 @@ def serve_moves(board: Array, box: Any) -> int:
         return status
     segments = segments_at(address, n_segments)
     if box["call"] == SEGMENT_SHARE:
-        answer = segment_share(segments, segment)
+        answer = segment_share(board[B_MANAGER_ROOT], segments, segment, int64(box["owner"]))
     else:
         answer = segment_grow(board[B_MANAGER_ROOT], address, n_segments, board[B_RAM], segment, int64(box["bound"]))
     if answer < 0:
