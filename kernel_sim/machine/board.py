@@ -20,7 +20,8 @@ B_N_GRANTS, B_GRANTS = 57, 58       # pages that ring 0 alone may see, and that 
 MAX_GRANTS = 4
 B_REGISTER = 62     # and two words behind it: what the engine reads and writes registers through
 B_JOURNALLED = 65   # the manager's event up to which the journal has told
-BOARD_WORDS = 66
+B_MOVED = 67        # whether the host has moved guest memory behind the engine's back since the engine was last started
+BOARD_WORDS = 68
 
 # B_WHY: whether the machine is to go on, and why it is not.
-RUNNING, WANTS_WINDOW, TICK, EXITED, OUT_OF_BUDGET, INTERRUPT, BROKE, PAGE_FAULT, SYSTEM_CALL, TRIPLE_FAULT = range(10)
+RUNNING, WANTS_WINDOW, MOVED, TICK, EXITED, OUT_OF_BUDGET, INTERRUPT, BROKE, PAGE_FAULT, SYSTEM_CALL, TRIPLE_FAULT = range(11)

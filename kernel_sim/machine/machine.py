@@ -95,10 +95,10 @@ class Machine:
         if quantum and budget is None:
             raise BadInput("a quantum without a budget: a machine that counts no blocks has no timer")
         self.manager = manager
-        self.segments = SegmentTable(manager)
         self.image = read_image(find_guest(str(guest)))
         images = read_modules(programs)
         self.ram = Ram(join([part for zone in manager.zones for part in zone.ranges]), size_of(images))
+        self.segments = SegmentTable(manager, self.ram.bytes)
         self.image.load(self.ram)
         write_microcode(self.ram)
         info = self._write_boot_info(seed, arguments)
@@ -199,12 +199,18 @@ class Machine:
         return int(self._board[board.B_WHY])
 
     def _loop(self, stream: Stream | None, progress: Callable[[int], None] | None) -> None:
-        """Run the engine; whenever it stops for a window of operations or for a trap, see to that and go on. In a thread of its own."""
+        """Run the engine; whenever it stops for a window of operations, for a trap, or because memory has moved, see to that and go on. In a thread
+        of its own."""
         address: int | None = self.image.entry
         while address is not None and not self._interrupted:
             self._board[board.B_WHY] = board.RUNNING
             self._error = self.cpu.start(address)
-            if self._why == board.WANTS_WINDOW and stream is not None and self._error is None:
+            if self._board[board.B_MOVED]:
+                self.cpu.forget_code()
+                self._board[board.B_MOVED] = False
+            if self._why == board.MOVED and self._error is None:
+                address = self.cpu.rip
+            elif self._why == board.WANTS_WINDOW and stream is not None and self._error is None:
                 address = self._after_window(stream, progress)
             else:
                 address = self._after_trap()
