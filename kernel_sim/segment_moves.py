@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from kernel_sim import events
 from kernel_sim.allocators.base import Policy, Request
 from kernel_sim.compiled import Array, bind, compiled, int64, interpreted, move_memory, outlined
-from kernel_sim.events import BAD_COUNT, NO_SUCH_SEGMENT, NOT_ALLOCATED, OK, OUT_OF_FRAMES
+from kernel_sim.events import BAD_COUNT, NO_SUCH_SEGMENT, OK, OUT_OF_FRAMES
 from kernel_sim.frames import NO_FRAMES, TAIL, frame, words_at
 from kernel_sim.ledger import CLOCK, N_FAILED, REQUESTED, ROOT_WORDS, State, area_of, bind_policy, open_state, record, settle, steps
 from kernel_sim.segment_records import (
@@ -30,6 +30,7 @@ from kernel_sim.segment_records import (
     look_below,
     segments_at,
     sort_by_base,
+    why_not,
     zone_of,
 )
 from kernel_sim.units import FRAME_BYTES
@@ -160,7 +161,7 @@ def segment_grow(root: int, address: int, n_segments: int, memory: int, segment:
     if not is_segment(segments, segment):
         return int64(-NO_SUCH_SEGMENT)
     if not is_intact(state.table, segments[segment]):
-        return int64(-NOT_ALLOCATED)
+        return int64(-why_not(state.table, segments[segment]))
     first, n_before, n_after = segments[segment]["base"] // FRAME_BYTES, frames_for(segments[segment]["bound"]), frames_for(bound)
     copied, status = int64(0), int64(OK)
     if n_after < n_before:

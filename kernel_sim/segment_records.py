@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from kernel_sim.compiled import Array, array_view, compiled, int64
-from kernel_sim.frames import CHUNK_SHIFT, FREE, HEAD, PAD, TAIL, Table, frame
+from kernel_sim.events import NOT_ALLOCATED, SHARED
+from kernel_sim.frames import CHUNK_SHIFT, FREE, HEAD, PAD, SHARED_HEAD, TAIL, Table, frame
 from kernel_sim.units import FRAME_BYTES
 
 SEGMENT = np.dtype([
@@ -48,7 +49,7 @@ def frames_for(bound: int) -> int:
 
 @compiled
 def is_intact(table: Table, segment: Any) -> bool:
-    """Whether a segment's frames are its own still, and all of them: nobody freed a part behind its back."""
+    """Whether a segment's frames are its own still, and all of them: nobody freed or shared them behind its back."""
     first, end = segment["base"] // FRAME_BYTES, segment["base"] // FRAME_BYTES + frames_for(segment["bound"])
     if frame(table.frames, first)["state"] != HEAD or frame(table.frames, first)["event"] != segment["event"]:
         return False
@@ -56,6 +57,13 @@ def is_intact(table: Table, segment: Any) -> bool:
     while pfn < end and frame(table.frames, pfn)["state"] == TAIL:
         pfn += 1
     return bool(pfn == end and (end == len(table.frames) or frame(table.frames, end)["state"] != TAIL))
+
+
+@compiled
+def why_not(table: Table, segment: Any) -> int:
+    """What is wrong with the frames of a segment that is not intact: SHARED, when they have users of their own (FRAME_SHARE), or NOT_ALLOCATED."""
+    first = frame(table.frames, segment["base"] // FRAME_BYTES)
+    return int64(SHARED if first["state"] == SHARED_HEAD and first["event"] == segment["event"] else NOT_ALLOCATED)
 
 
 @compiled

@@ -11,12 +11,12 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from kernel_sim import events
-from kernel_sim.allocators.base import Policy
+from kernel_sim.allocators.base import Policy, Request
 from kernel_sim.compiled import Array, address_of, bind, compiled, entry, int64, interpreted
 from kernel_sim.errors import NoSuchSegment, NotAllocated
 from kernel_sim.events import NO_SUCH_SEGMENT, NOT_ALLOCATED, OK, OUT_OF_FRAMES
 from kernel_sim.frames import FREE, frame, lazy_zeros, words_at
-from kernel_sim.ledger import ROOT_WORDS, bind_policy, open_state
+from kernel_sim.ledger import CLOCK, N_SHARES, ROOT_WORDS, bind_policy, open_state, record, steps
 from kernel_sim.manager import FrameManager
 from kernel_sim.segment_moves import bind_moves, segment_compact, segment_grow
 from kernel_sim.segment_records import HEAD_RECORD, SEGMENT, frames_for, heads_at, is_segment
@@ -80,11 +80,22 @@ def segment_alloc(root: int, segments: Array, bound: int, owner: int) -> int:
 
 
 @compiled
-def segment_share(segments: Array, segment: int) -> int:
-    """One user more: how many there are now, or minus a status."""
+def note_users(root: int, kind: int, owner: int, segment: Any, n_users: int) -> None:
+    """Record that a segment has other users than before, which moves no frames."""
+    state = open_state(words_at(root, ROOT_WORDS))
+    state.counters[CLOCK] += 1
+    state.counters[N_SHARES] += int64(kind == events.SHARE)
+    request = Request(n_users, owner, int64(0), int64(0))
+    record(state, kind, OK, request, segment["base"] // FRAME_BYTES, int64(0), steps(state.counters))
+
+
+@compiled
+def segment_share(root: int, segments: Array, segment: int, owner: int) -> int:
+    """One user more, `owner`: how many there are now, or minus a status. They are counted; who they are the event tells, and nothing else."""
     if not is_segment(segments, segment):
         return int64(-NO_SUCH_SEGMENT)
     segments[segment]["users"] += 1
+    note_users(root, int64(events.SHARE), owner, segments[segment], int64(segments[segment]["users"]))
     return int64(segments[segment]["users"])
 
 
@@ -95,10 +106,11 @@ def segment_free(root: int, segments: Array, segment: int) -> int:
         return int64(NO_SUCH_SEGMENT)
     if segments[segment]["users"] > 1:
         segments[segment]["users"] -= 1
+        note_users(root, int64(events.FREE), int64(0), segments[segment], int64(0))
         return int64(OK)
     pfn = segments[segment]["base"] // FRAME_BYTES
-    record = frame(open_state(words_at(root, ROOT_WORDS)).table.frames, pfn)
-    if record["state"] != FREE and record["event"] != segments[segment]["event"]:
+    first = frame(open_state(words_at(root, ROOT_WORDS)).table.frames, pfn)
+    if first["state"] != FREE and first["event"] != segments[segment]["event"]:
         return int64(NOT_ALLOCATED)     # freed behind its back, and somebody else's by now
     status = far_free(root, pfn, int64(0))
     if status == OK:
@@ -142,16 +154,20 @@ class SegmentTable:
         self.lookup(segment)
         return int(self.records[segment]["users"])
 
-    def share(self, segment: int) -> int:
-        """Another user of a segment: how many there are now. Each gives it back with `free`. NoSuchSegment for an id that names none."""
+    def share(self, segment: int, owner: int = 0) -> int:
+        """Another user of a segment: how many there are now. Each gives it back with `free`. NoSuchSegment for an id that names none.
+
+        The frames stay with the owner that they were allocated for; `owner` is who the SHARE in the event ring speaks of.
+        """
         self.lookup(segment)
-        return int(self._entries.share(self.records, segment))
+        return int(self._entries.share(address_of(self.manager.root), self.records, segment, owner & 0xFFFF))
 
     def grow(self, segment: int, size_bytes: int) -> Segment:
         """Give a segment another size: where it is, when the frames behind it are free and the policy can give up just those, else at a new place,
         to which what it holds is copied. A smaller size gives the tail back.
 
-        OutOfFrames, NoSuchSegment, or BadFree when its frames were freed behind its back; nothing is changed then. ValueError below 1 byte.
+        OutOfFrames, NoSuchSegment, or BadFree when its frames were freed or shared behind its back; nothing is changed then. ValueError below 1
+        byte.
         """
         if size_bytes < 1:
             raise ValueError(f"a segment has at least one byte, not {size_bytes}")
@@ -209,7 +225,7 @@ class SegmentTable:
     def _error_for(self, status: int, segment: int, pfn: int, n_frames: int | None) -> Exception:
         if status == NOT_ALLOCATED:
             return NotAllocated(f"NotAllocated: segment {segment} lost its frames at {pfn:#x}; they are somebody else's now", pfn=pfn)
-        return self.manager.error_for(status, n_frames, None if n_frames else pfn)
+        return self.manager.error_for(status, n_frames, pfn)
 
 
 class Bound(NamedTuple):
@@ -245,8 +261,8 @@ def _alloc(root: int, segments: Array, bound: int, owner: int) -> int:
     return segment_alloc(root, segments, bound, owner)
 
 
-def _share(segments: Array, segment: int) -> int:
-    return segment_share(segments, segment)
+def _share(root: int, segments: Array, segment: int, owner: int) -> int:
+    return segment_share(root, segments, segment, owner)
 
 
 def _free(root: int, segments: Array, segment: int) -> int:

@@ -35,7 +35,7 @@ MEMORY = [Zone("Low", ((1, 90), (128, 300)), reserved=((40, 50),)), Zone("High",
 
 
 TWINNED = {abi.FRAME_ALLOC: "pfn", abi.FRAME_FREE: "", abi.FRAME_SHARE: "n_frames", abi.SEGMENT_ALLOC: "segment", abi.SEGMENT_FREE: "",
-           abi.SEGMENT_LOOKUP: "base"}
+           abi.SEGMENT_LOOKUP: "base", abi.SEGMENT_GROW: "n_frames", abi.SEGMENT_SHARE: "n_frames", abi.SEGMENT_COMPACT: "n_frames"}
 """Calls that the Python API can make, too, and the field with the answer."""
 
 
@@ -63,6 +63,8 @@ class Twin:
                 self.segments.free(segment)
             elif call == abi.SEGMENT_LOOKUP:
                 return OK, self.segments.lookup(segment).base
+            elif call >= abi.SEGMENT_GROW:
+                return self.answer_about_moves(call, owner, segment, bound)
             return OK, 0
         except OutOfFrames:
             return OUT_OF_FRAMES, 0
@@ -70,6 +72,18 @@ class Twin:
             return NO_SUCH_SEGMENT, 0
         except BadFree as refusal:
             return next(number for number, name in STATUS_NAMES.items() if name.title().replace(" ", "") == type(refusal).__name__), 0
+
+
+    def answer_about_moves(self, call: int, owner: int, segment: int, bound: int) -> tuple[int, int]:
+        before = self.segments.frames_copied
+        if call == abi.SEGMENT_SHARE:
+            return OK, self.segments.share(segment, owner)
+        if call == abi.SEGMENT_COMPACT:
+            return OK, self.segments.compact().frames_copied
+        if bound < 1:
+            return BAD_COUNT, 0
+        self.segments.grow(segment, bound)
+        return OK, self.segments.frames_copied - before
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=short)

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from contract.specs import ALWAYS, DEFAULTS, ONE_CHANGE, PLAIN, short, stands_for_others
 
-from kernel_sim import BadPolicy, DoubleFree, FrameManager, NoSuchSegment, NotAllocated, OutOfFrames, SegmentTable, load_policy
+from kernel_sim import BadPolicy, DoubleFree, FrameManager, NoSuchSegment, NotAllocated, OutOfFrames, SegmentTable, Shared, load_policy
 from kernel_sim.compiled import compiled
-from kernel_sim.events import ALLOC, FREE, OK
+from kernel_sim.events import ALLOC, FREE, OK, SHARE
 from kernel_sim.manager import Stats
 from kernel_sim.segment_moves import bind_moves
 from kernel_sim.segments import Compaction, Segment
@@ -307,11 +307,28 @@ def test_no_such_segment(wrong: int) -> None:
             call()
 
 
+def test_frames_with_users_of_their_own_do_not_move() -> None:
+    """FRAME_SHARE on a segment's frames: somebody counts on where they are."""
+    manager = FrameManager(32, interpreter("first-fit"))
+    table = SegmentTable(manager)
+    low, segment = table.alloc(4096).id, table.alloc(2 * 4096, owner=3).id
+    manager.share(1, owner=4)
+    table.free(low)
+    assert table.compact() == Compaction(0, 0)
+    for size in (1, 4 * 4096):
+        with pytest.raises(Shared, match="0x1"):
+            table.grow(segment, size)
+    manager.free(1, owner=4)
+    assert table.compact() == Compaction(1, 2)
+    manager.check()
+
+
 def test_the_last_user_frees_the_frames() -> None:
     manager = FrameManager(16, interpreter("first-fit"))
     table = SegmentTable(manager)
     segment = table.alloc(4096).id
-    assert [table.share(segment), table.share(segment), table.users(segment)] == [2, 3, 3]
+    assert [table.share(segment, owner=6), table.share(segment, 7), table.users(segment)] == [2, 3, 3]
+    assert manager.events()[["kind", "owner", "pfn", "n_frames", "granted"]].tolist()[1:] == [(SHARE, 6, 0, 2, 0), (SHARE, 7, 0, 3, 0)]
     for left in (2, 1):
         table.free(segment)
         assert table.users(segment) == left and manager.stats().n_used == 1
@@ -419,7 +436,7 @@ def test_many_segments_are_sorted() -> None:
 
 def test_a_terabyte_is_not_looked_at() -> None:
     """What was never touched is passed over in large steps."""
-    manager = FrameManager(1 << 28, "worst-fit")
+    manager = FrameManager(1 << 28, interpreter("worst-fit"))
     table = SegmentTable(manager)
     ids = [table.alloc(4096).id for _ in range(3)]
     manager.alloc(1 << 10)
@@ -439,7 +456,7 @@ def test_statistics_stay_consistent() -> None:
     game.play(120)
     stats: Stats = game.manager.stats()
     clock = int(game.manager.events()["number"][-1])
-    assert stats.n_allocs + stats.n_failed + stats.n_frees + stats.n_refused == clock
+    assert stats.n_allocs + stats.n_failed + stats.n_frees + stats.n_refused + stats.n_shares == clock
 
 
 def test_the_guest_program_is_there() -> None:

@@ -91,6 +91,47 @@ static void compact(void)
     copied += done.frames_copied;
 }
 
+/* Code that returns a number: mov $number, %eax; ret */
+static struct segment code_that_returns(int number)
+{
+    struct segment segment = segment_alloc(PAGE, 0);
+    if (segment.id > 0)
+        *(volatile uint64_t *)segment_address(&segment, 0) = 0xC300000000B8 | (uint64_t)number << 8;
+    return segment;
+}
+
+/* Call what stands in a segment, as a process would: by way of the descriptors where CR3 points. */
+static int call_code(const struct segment *segment)
+{
+    uint64_t root;
+    __asm__ volatile("mov %%cr3, %0" : "=r"(root));
+    struct segment_descriptor *descriptors = (struct segment_descriptor *)PAGE_TABLES;      /* where CR3 points from the start */
+    descriptors[CODE_SEGMENT] = (struct segment_descriptor){ segment->base, PAGE, SEGMENT_PRESENT | SEGMENT_EXECUTABLE, 0, 0 };
+    __asm__ volatile("mov %0, %%cr3" : : "r"(root) : "memory");
+    int answer = ((int (*)(void))((uint64_t)CODE_SEGMENT << SEGMENT_SHIFT))();
+    descriptors[CODE_SEGMENT].flags = 0;
+    __asm__ volatile("mov %0, %%cr3" : : "r"(root) : "memory");
+    return answer;
+}
+
+/* Code that is moved to where other code has run before. */
+static void move_code(void)
+{
+    struct segment first = code_that_returns(1), second = code_that_returns(2);
+    if (first.id > 0 && second.id > 0) {
+        expect(call_code(&first) == 1 && call_code(&second) == 2, "its code does something else", first.id);
+        segment_free(first.id);
+        segments_compact();
+        second = segment_lookup(second.id);
+        expect(call_code(&second) == 2, "its code is not what is executed where it has been moved", second.id);
+        first.id = 0;
+    }
+    if (first.id > 0)
+        segment_free(first.id);
+    if (second.id > 0)
+        segment_free(second.id);
+}
+
 int main(const struct boot_info *boot)
 {
     struct random random = { boot->seed };
@@ -116,6 +157,8 @@ int main(const struct boot_info *boot)
         }
     }
     compact();
+    if (boot->translation == SEGMENTATION)
+        move_code();
     for (int i = 0; i < SEGMENTS; i++)
         while (held[i].users > 0)
             give_up(i);

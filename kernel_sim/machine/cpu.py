@@ -120,6 +120,10 @@ class Cpu:
         """Stop the engine, from any thread."""
         self.uc.emu_stop()
 
+    def forget_code(self) -> None:
+        """Translate all code anew: the engine has not seen that the host has changed memory. Not from within a hook."""
+        self.uc.ctl_flush_tb()
+
     def set_page_table(self, physical: int) -> None:
         """Turn paging on, as it is in long mode, with pages that cannot be executed, and SSE. The walk is ours in any case, but without this a
         write to CR3 would flush nothing."""

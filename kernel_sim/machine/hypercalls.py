@@ -42,6 +42,7 @@ from kernel_sim.machine.board import (
     B_CALLS,
     B_JOURNAL_RECORDS,
     B_MANAGER_ROOT,
+    B_MOVED,
     B_N_SEGMENTS,
     B_PLACED,
     B_PLACEMENTS,
@@ -51,6 +52,7 @@ from kernel_sim.machine.board import (
     B_STREAMS,
     BOARD_WORDS,
     BROKE,
+    MOVED,
     WANTS_WINDOW,
 )
 from kernel_sim.machine.devices import exit_machine, put_on_console, set_timer, stop
@@ -85,7 +87,7 @@ def segment_free(root: int, segments: Array, segment: int) -> int:
     raise NotImplementedError
 
 
-def segment_share(segments: Array, segment: int) -> int:
+def segment_share(root: int, segments: Array, segment: int, owner: int) -> int:
     raise NotImplementedError
 
 
@@ -154,6 +156,14 @@ def serve_segments(board: Array, box: Any) -> int:
 
 
 @compiled
+def note_moved(board: Array, n_frames: int) -> None:
+    """Memory has moved: the engine stops, for the machine to have it forget the code that it has translated."""
+    if n_frames > 0:
+        board[B_MOVED] = 1
+        stop(board, MOVED)
+
+
+@compiled
 def serve_moves(board: Array, box: Any) -> int:
     """SEGMENT_GROW, SEGMENT_SHARE and SEGMENT_COMPACT: the status."""
     address, n_segments, segment = board[B_SEGMENTS], board[B_N_SEGMENTS], int64(box["segment"])
@@ -161,12 +171,14 @@ def serve_moves(board: Array, box: Any) -> int:
         status = segment_compact(board[B_MANAGER_ROOT], address, n_segments, board[B_RAM])
         box["segment"] = heads_at(address, 1)[0]["moved_now"]
         box["n_frames"] = heads_at(address, 1)[0]["copied_now"]
+        note_moved(board, heads_at(address, 1)[0]["copied_now"])
         return status
     segments = segments_at(address, n_segments)
     if box["call"] == SEGMENT_SHARE:
-        answer = segment_share(segments, segment)
+        answer = segment_share(board[B_MANAGER_ROOT], segments, segment, int64(box["owner"]))
     else:
         answer = segment_grow(board[B_MANAGER_ROOT], address, n_segments, board[B_RAM], segment, int64(box["bound"]))
+        note_moved(board, answer)
     if answer < 0:
         return -answer
     box["n_frames"] = answer

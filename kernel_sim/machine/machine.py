@@ -96,10 +96,10 @@ class Machine:
         if quantum and budget is None:
             raise BadInput("a quantum without a budget: a machine that counts no blocks has no timer")
         self.manager = manager
-        self.segments = SegmentTable(manager)
         self.image = read_image(find_guest(str(guest)))
         images = read_modules(programs)
         self.ram = Ram(join([part for zone in manager.zones for part in zone.ranges]), size_of(images))
+        self.segments = SegmentTable(manager, self.ram.bytes)
         self.image.load(self.ram)
         write_microcode(self.ram)
         info = self._write_boot_info(seed, arguments)
@@ -201,14 +201,20 @@ class Machine:
         return int(self._board[board.B_WHY])
 
     def _loop(self, stream: Stream | None, progress: Callable[[int], None] | None) -> None:
-        """Run the engine; whenever it stops for a window of operations or for a trap, see to that and go on. In a thread of its own."""
+        """Run the engine; whenever it stops for a window of operations, for a trap, or because memory has moved, see to that and go on. In a thread
+        of its own."""
         rip, trap, where = _signed(self.image.entry), _NO_TRAP, address_of(self._board)
         while not self._interrupted and self._raised is None:
             status = int(run_guest(where, rip, *trap))
             if status == NOT_ENTERED:
                 return
             self._error = self.cpu.words_of(status)
-            if self._why == board.WANTS_WINDOW and stream is not None and self._error is None:
+            if self._board[board.B_MOVED]:
+                self.cpu.forget_code()
+                self._board[board.B_MOVED] = False
+            if self._why == board.MOVED and self._error is None:
+                rip, trap = _signed(self.cpu.rip), _NO_TRAP
+            elif self._why == board.WANTS_WINDOW and stream is not None and self._error is None:
                 self._error = self._next_window(stream)
                 if self._error is not None:
                     return
@@ -223,6 +229,9 @@ class Machine:
     def _trap(self) -> tuple[int, int, int, int]:
         """Why the engine has stopped, if that is a trap to deliver: vector, error code, address, and how far past the instruction it stands."""
         why = self._why
+        if why == board.PAGE_FAULT and self._error == NO_HANDLER:       # memory has moved, too
+            address = ctypes.c_int64.from_address(self.cpu.fault_address_at).value
+            return int(self._board[board.B_VECTOR]), int(self._board[board.B_ERROR_CODE]), address, 0
         if why == board.INTERRUPT:
             vector = int(self._board[board.B_VECTOR])
             code, is_instruction = self.cpu.take_exception()

@@ -31,6 +31,7 @@ from kernel_sim.machine.board import (
     B_IN_MICROCODE,
     B_INTERRUPTED,
     B_INTERVAL,
+    B_MOVED,
     B_N_GRANTS,
     B_NEXT_RIP,
     B_NEXT_TICK,
@@ -259,7 +260,7 @@ def run_guest(board_address: int, rip: int, vector: int, code: int, address: int
             rip = board[B_NEXT_RIP]
         board[B_WHY] = RUNNING
         status = call_address_5(board[B_START_FUNCTION], board[B_ENGINE], rip, int64(0), int64(0), int64(0)) & 0xFFFF_FFFF
-        if board[B_INTERRUPTED]:
+        if board[B_INTERRUPTED] or board[B_MOVED]:
             return status
         rip_back = int64(0)
         if board[B_WHY] == PAGE_FAULT and status == EXCEPTION:

@@ -66,7 +66,7 @@ class Boxes:
     def nearly_right(self, n: int) -> Array:
         """Mostly allocations and frees of a few frames; the rest has edges in every field."""
         boxes, rng = self.noise(n), self.rng
-        boxes["call"] = rng.choice([1, 1, 1, 2, 2, 2, 2, 9, 9, 3, 4, 5, 6, 7, 8, 0, 10], n)
+        boxes["call"] = rng.choice([1, 1, 1, 2, 2, 2, 2, 9, 9, 3, 3, 4, 5, 6, 7, 8, 10, 10, 11, 12, 13, 0, 14], n)
         boxes["owner"] = np.where(rng.random(n) < 0.9, rng.choice([0, 0, 3, 4], n), boxes["owner"])
         boxes["n_frames"] = np.where(rng.random(n) < 0.6, rng.choice([1, 1, 2, 3, 4, 8, 0], n), rng.choice(np.array(EDGES, np.int64), n))
         near = rng.choice(self.pfns, n) + rng.choice([0, 0, 0, 1, -1, 2], n)

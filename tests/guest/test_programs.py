@@ -14,7 +14,7 @@ from kernel_sim import FrameManager
 from kernel_sim.machine.machine import Machine
 from kernel_sim.zones import Range, Zone, count, cut_zones, read_memory_map
 
-PROGRAMS = ("hello", "exhaust", "segments", "misuse")
+PROGRAMS = ("hello", "exhaust", "segments", "moving", "misuse")
 RECORDED = Path(__file__).parents[1] / "data/kernel/mixed_256M_k612/iomem"
 
 MEMORIES: dict[str, tuple[Sequence[Zone], Sequence[Range]]] = {
@@ -91,6 +91,18 @@ def test_segments_finds_no_fault(seed: int) -> None:
     assert run.ok and (failed, run.corrupted) == (0, 0) and loads == unloads > 100 and no_room > 50
     stats = manager.stats()
     assert (stats.n_allocs, stats.n_failed) == (loads, no_room)
+    manager.check()
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("spec", ["buddy", "first-fit"])
+def test_moving_finds_every_word_where_it_was_written(spec: str, seed: int) -> None:
+    """Growing in place and elsewhere, compactions, too little room; and code is executed where it was moved to, not what ran there before."""
+    manager = FrameManager(150, spec)
+    run = Machine(manager, "moving", seed=seed, translation="segmentation").run()
+    in_place, elsewhere, no_room, compactions, moved, copied, failed = map(int, re.findall(r"-?\d+", run.console))
+    assert run.ok and (failed, run.corrupted) == (0, 0), run.console
+    assert min(in_place, elsewhere, no_room, compactions) > 5 and copied >= moved > 50
     manager.check()
 
 
