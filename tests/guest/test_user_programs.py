@@ -84,7 +84,8 @@ def test_a_tree_of_forks(depth: int, translation: str) -> None:
     """All processes of the tree there, each with the parent that its place in the tree gives it."""
     ran = Ran([f"forktree:{depth}"], translation)
     assert ran.ends() == [RIGHT] * (2 ** (depth + 1) - 1), ran.console
-    assert sorted(np.bincount(ran.processes["parent"], minlength=1)[1:].tolist()) == [2] * (2 ** depth - 1)
+    n_children = np.bincount(ran.processes["parent"])[1:]
+    assert n_children[n_children > 0].tolist() == [2] * (2 ** depth - 1)
     if translation == "paging" and depth:
         assert int(ran.processes["faults"][:, abi.FAULT_COPY].min()) > 0
 
