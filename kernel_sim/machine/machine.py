@@ -29,6 +29,7 @@ from kernel_sim.machine.modules import Program, load_modules, read_modules, size
 from kernel_sim.machine.paging import build_page_tables, on_miss
 from kernel_sim.machine.ram import Ram
 from kernel_sim.machine.stream import Stream
+from kernel_sim.machine.translation import GENERAL_PROTECTION
 from kernel_sim.machine.traps import ENTERED, INVALID, NO_CODE, NO_HANDLERS, TIMER, enter_trap, has_error_code, write_microcode
 from kernel_sim.manager import FrameManager
 from kernel_sim.operations import OPERATION, Performed
@@ -246,6 +247,9 @@ class Machine:
             return vector, code if has_error_code(vector) and not is_instruction else NO_CODE, 0, 0
         if why == board.SYSTEM_CALL:
             return INVALID, NO_CODE, 0, 2
+        if why == board.FORBIDDEN_PORT:
+            self.cpu.take_exception()       # of what came behind it in the block, if anything did
+            return GENERAL_PROTECTION, 0, 0, 0
         return (INVALID, NO_CODE, 0, 0) if why == board.RUNNING and self._error == INVALID_INSTRUCTION else None
 
     def _wait_for_tick(self) -> bool:
