@@ -113,6 +113,19 @@ def test_a_segment_is_there_as_a_whole_or_not_at_all() -> None:
     assert ran.ends() == [("exited", 3)] and ran.console == "big: no room for 1 GiB\n"
 
 
+def test_segments_need_room_in_one_piece() -> None:
+    """External fragmentation: in the same memory, pages serve everything, and segments must be refused again and again."""
+    words = r"segments: 60 rounds, the heap has 54 pages, (\d+) times no room, 0 checks failed\n"
+    refused = {}
+    for translation in TRANSLATIONS:
+        ran = Ran(["segments:60"], translation, frames=280)
+        assert ran.ends() == [RIGHT]
+        found = re.fullmatch(words, ran.console)
+        assert found, ran.console
+        refused[translation] = int(found[1])
+    assert refused["paging"] == 0 and refused["segmentation"] > 5
+
+
 def test_a_large_page() -> None:
     assert Ran(["matrix:8"], "paging").processes[0].large_pages >= 1
 
