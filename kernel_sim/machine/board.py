@@ -25,4 +25,5 @@ B_MOVED = 69        # whether the host has moved guest memory behind the engine'
 BOARD_WORDS = 70
 
 # B_WHY: whether the machine is to go on, and why it is not.
-RUNNING, WANTS_WINDOW, MOVED, TICK, EXITED, OUT_OF_BUDGET, INTERRUPT, BROKE, PAGE_FAULT, SYSTEM_CALL, TRIPLE_FAULT = range(11)
+(RUNNING, WANTS_WINDOW, MOVED, TICK, EXITED, OUT_OF_BUDGET, INTERRUPT, BROKE, PAGE_FAULT, SYSTEM_CALL, FORBIDDEN_PORT,
+ TRIPLE_FAULT) = range(12)

@@ -22,12 +22,13 @@ from kernel_sim.machine.board import (
     B_WHY,
     BOARD_WORDS,
     EXITED,
+    FORBIDDEN_PORT,
     INTERRUPT,
     OUT_OF_BUDGET,
     SYSTEM_CALL,
     TICK,
 )
-from kernel_sim.machine.cpu import RFLAGS
+from kernel_sim.machine.cpu import CS, RFLAGS
 from kernel_sim.machine.registers import RFLAGS_IF, register
 
 
@@ -43,6 +44,17 @@ def stop(board: Array, why: int) -> None:
     if not has_ended(board):
         board[B_WHY] = why
     call_address(board[B_STOP_FUNCTION], board[B_ENGINE])
+
+
+@compiled
+def may_use_ports(board: Array) -> bool:
+    """Whether `out` is done: in ring 0. The engine asks neither the privilege level of ports in RFLAGS nor the map of ports in the TSS; here, no
+    guest gives ring 3 a port by either. What ring 3 tries is a general protection fault. (The engine runs its block to the end before it stops,
+    so the fault stands behind it.)"""
+    if register(board, CS) & 3 == 0:
+        return True
+    stop(board, FORBIDDEN_PORT)
+    return False
 
 
 @compiled

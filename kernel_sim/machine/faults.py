@@ -14,6 +14,7 @@ from kernel_sim.machine.board import (
     B_TRAP_VECTOR,
     B_VECTOR,
     B_WHY,
+    FORBIDDEN_PORT,
     INTERRUPT,
     PAGE_FAULT,
     SYSTEM_CALL,
@@ -49,6 +50,8 @@ class Scene:
             return self._made(VECTORS.get(vector, f"interrupt {vector}"), self._trap(vector))
         if self.board[B_WHY] == SYSTEM_CALL:
             return self._made("invalid instruction", self.rip - 2)
+        if self.board[B_WHY] == FORBIDDEN_PORT:
+            return self._made("use of a port in ring 3", self.rip)
         if self.board[B_WHY] == TRIPLE_FAULT:
             vector = int(self.board[B_TRAP_VECTOR])
             began = VECTORS.get(vector, f"interrupt {vector}")

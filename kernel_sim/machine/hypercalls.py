@@ -55,7 +55,7 @@ from kernel_sim.machine.board import (
     MOVED,
     WANTS_WINDOW,
 )
-from kernel_sim.machine.devices import exit_machine, put_on_console, set_timer, stop
+from kernel_sim.machine.devices import exit_machine, may_use_ports, put_on_console, set_timer, stop
 from kernel_sim.machine.journal import note, note_frames
 from kernel_sim.machine.traps import finish_trap
 from kernel_sim.manager import FrameManager
@@ -268,6 +268,8 @@ def finish_trap_far(board_address: int) -> None:
 def on_out(engine: int, port: int, size: int, value: int, board_address: int) -> None:
     """The engine's hook on every `out`."""
     board = words_at(board_address, BOARD_WORDS)
+    if not may_use_ports(board):
+        return
     if port == DOORBELL_PORT:
         serve(board, board_address)
     elif port == CONSOLE_PORT:

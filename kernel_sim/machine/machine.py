@@ -18,7 +18,7 @@ from kernel_sim.errors import BadInput, GuestFault
 from kernel_sim.frames import lazy_zeros
 from kernel_sim.machine import abi, board
 from kernel_sim.machine.board import BOARD_WORDS
-from kernel_sim.machine.cpu import INVALID_INSTRUCTION, Cpu
+from kernel_sim.machine.cpu import INVALID_INSTRUCTION, NO_HANDLER, Cpu
 from kernel_sim.machine.devices import on_block, on_interrupt, on_system_call, tick_is_due
 from kernel_sim.machine.faults import Scene
 from kernel_sim.machine.hypercalls import HOOK_TYPES, bind_hook, compiled_doorbell
@@ -29,6 +29,7 @@ from kernel_sim.machine.modules import Program, load_modules, read_modules, size
 from kernel_sim.machine.paging import build_page_tables, on_miss
 from kernel_sim.machine.ram import Ram
 from kernel_sim.machine.stream import Stream
+from kernel_sim.machine.translation import GENERAL_PROTECTION
 from kernel_sim.machine.traps import INVALID, NO_CODE, NO_TRAP, NOT_ENTERED, TIMER, has_error_code, run_guest, write_microcode
 from kernel_sim.manager import FrameManager
 from kernel_sim.operations import OPERATION, Performed
@@ -238,6 +239,9 @@ class Machine:
             return vector, code if has_error_code(vector) and not is_instruction else NO_CODE, 0, 0
         if why == board.SYSTEM_CALL:
             return INVALID, NO_CODE, 0, 2
+        if why == board.FORBIDDEN_PORT:
+            self.cpu.take_exception()       # of what came behind it in the block, if anything did
+            return GENERAL_PROTECTION, 0, 0, 0
         if why == board.RUNNING and self._error == INVALID_INSTRUCTION:
             return INVALID, NO_CODE, 0, 0
         if why == board.RUNNING and self._error is None and self._raised is None and self._wait_for_tick():

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
-from typing import Any
 
-import numpy as np
 import pytest
 
 from kernel_sim import FrameManager
-from kernel_sim.machine import abi
 from kernel_sim.machine.machine import Machine
 from kernel_sim.machine.modules import find_program
+from kernel_sim.machine.processes import processes_of
 
 TRANSLATIONS = ("paging", "segmentation")
 POLICY = "buddy"
@@ -25,24 +24,18 @@ class Ran:
     def __init__(self, programs: Sequence[str], translation: str, *, frames: int = FRAMES, quantum: int = 0) -> None:
         manager = FrameManager(frames, POLICY)
         free = manager.free_runs()
-        machine = Machine(manager, "kernel", programs=[find_program(name, argument) for name, _, argument in (text.partition(":") for text in programs)],
-                          translation=translation, quantum=quantum)
+        found = [find_program(name, argument) for name, _, argument in (text.partition(":") for text in programs)]
+        machine = Machine(manager, "kernel", programs=found, translation=translation, quantum=quantum)
         self.run = machine.run()
         self.console = self.run.console
-        table = machine.ram.shared(abi.PROCESS_TABLE, abi.dtype(abi.Process), abi.MAX_PROCESSES)
-        self.processes = np.array(table[1:][table["pid"][1:] != 0])
+        self.processes = processes_of(machine.ram)
         assert self.run.stopped == "exit", (self.run.fault, self.console)
-        assert not self.processes["is_live"].any()
         manager.check()
         assert manager.free_runs() == free
 
-    def ends(self) -> list[tuple[int, int]]:
+    def ends(self) -> list[tuple[str | None, int]]:
         """(why, exit status) of every process, by pid."""
-        return [(int(process["ended"]), int(process["exit_status"])) for process in self.processes]
-
-    def only(self) -> Any:
-        assert len(self.processes) == 1
-        return self.processes[0]
+        return [(process.ended, process.exit_status) for process in self.processes]
 
 
 @pytest.fixture(params=TRANSLATIONS)
@@ -50,12 +43,12 @@ def translation(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-RIGHT = (abi.ENDED_EXIT, 0)
+RIGHT = ("exited", 0)
 
 
 @pytest.mark.parametrize(("program", "words"), [
-    ("hello", r'Hello from ring 3. I am process 1, my argument is "".\n  code 80000000\w+, constants 80000000\w+, data 100000000\w+, bss 100000000\w+, '
-              r"heap 180000000000, stack 27fffffff\w+\n"),
+    ("hello", r'Hello from ring 3. I am process 1, my argument is "".\n  code 80000000\w+, constants 80000000\w+, data 100000000\w+, '
+              r"bss 100000000\w+, heap 180000000000, stack 27fffffff\w+\n"),
     ("malloc", r"first-fit: 3000 operations, .* utilisation 7\d\.\d %\n"),
     ("malloc:next-fit", r"next-fit: 3000 operations, .* utilisation 5\d\.\d %\n"),
     ("malloc:best-fit", r"best-fit: 3000 operations, .* utilisation 8\d\.\d %\n"),
@@ -75,8 +68,8 @@ def test_a_program_finds_nothing_wrong(program: str, words: str, translation: st
 
 
 def test_an_exit_status_reaches_the_report(translation: str) -> None:
-    assert Ran(["hello:7"], translation).ends() == [(abi.ENDED_EXIT, 7)]
-    assert Ran(["malloc:perfect-fit"], translation).ends() == [(abi.ENDED_EXIT, 2)]
+    assert Ran(["hello:7"], translation).ends() == [("exited", 7)]
+    assert Ran(["malloc:perfect-fit"], translation).ends() == [("exited", 2)]
 
 
 @pytest.mark.parametrize("depth", [0, 1, 4])
@@ -84,9 +77,10 @@ def test_a_tree_of_forks(depth: int, translation: str) -> None:
     """All processes of the tree there, each with the parent that its place in the tree gives it."""
     ran = Ran([f"forktree:{depth}"], translation)
     assert ran.ends() == [RIGHT] * (2 ** (depth + 1) - 1), ran.console
-    assert sorted(np.bincount(ran.processes["parent"], minlength=1)[1:].tolist()) == [2] * (2 ** depth - 1)
+    n_children = Counter(process.parent for process in ran.processes[1:])
+    assert list(n_children.values()) == [2] * (2 ** depth - 1)
     if translation == "paging" and depth:
-        assert int(ran.processes["faults"][:, abi.FAULT_COPY].min()) > 0
+        assert min(process.faults["copy"] for process in ran.processes) > 0
 
 
 KINDS = ("null", "null-call", "code-write", "rodata-write", "data-execute", "stack-execute", "heap-execute", "kernel-read", "kernel-write",
@@ -98,14 +92,14 @@ KINDS = ("null", "null-call", "code-write", "rodata-write", "data-execute", "sta
 def test_a_wrong_access_ends_the_process(kind: str, translation: str) -> None:
     """And nobody else: the other one comes to its end."""
     ran = Ran([f"wild:{kind}", "spin:1"], translation)
-    assert [why for why, _ in ran.ends()] == [abi.ENDED_KILLED, abi.ENDED_EXIT], ran.console
+    assert [why for why, _ in ran.ends()] == ["killed", "exited"], ran.console
     assert re.search(r"^pid 1 \(wild\) killed: .*\n", ran.console)
     assert "spin: process 2 made 1000 steps, 0 checks failed\n" in ran.console and "unpunished" not in ran.console
 
 
 def test_all_wrong_accesses_in_children(translation: str) -> None:
     ran = Ran(["wild"], translation)
-    assert ran.ends() == [RIGHT] + [(abi.ENDED_KILLED, ran.ends()[1][1])] * len(KINDS), ran.console
+    assert ran.ends() == [RIGHT] + [("killed", ran.ends()[1][1])] * len(KINDS), ran.console
 
 
 def test_memory_that_is_mapped_and_not_touched() -> None:
@@ -115,25 +109,38 @@ def test_memory_that_is_mapped_and_not_touched() -> None:
 
 
 def test_a_segment_is_there_as_a_whole_or_not_at_all() -> None:
-    assert Ran(["big"], "segmentation").ends() == [(abi.ENDED_EXIT, 3)]
-    assert Ran(["big"], "segmentation", frames=(1 << 18) + 4096).ends() == [RIGHT]
+    ran = Ran(["big"], "segmentation")
+    assert ran.ends() == [("exited", 3)] and ran.console == "big: no room for 1 GiB\n"
+
+
+def test_segments_need_room_in_one_piece() -> None:
+    """External fragmentation: in the same memory, pages serve everything, and segments must be refused again and again."""
+    words = r"segments: 60 rounds, the heap has 54 pages, (\d+) times no room, 0 checks failed\n"
+    refused = {}
+    for translation in TRANSLATIONS:
+        ran = Ran(["segments:60"], translation, frames=280)
+        assert ran.ends() == [RIGHT]
+        found = re.fullmatch(words, ran.console)
+        assert found, ran.console
+        refused[translation] = int(found[1])
+    assert refused["paging"] == 0 and refused["segmentation"] > 5
 
 
 def test_a_large_page() -> None:
-    assert Ran(["matrix:8"], "paging").only()["large_pages"] >= 1
+    assert Ran(["matrix:8"], "paging").processes[0].large_pages >= 1
 
 
 def test_the_timer_shares_the_processor(translation: str) -> None:
     """Nobody yields, and all are interrupted: who has less to do ends first, whoever began first."""
     ran = Ran(["spin:300", "spin:30", "spin:100"], translation, quantum=2000)
     assert ran.ends() == [RIGHT] * 3
-    assert [int(ticks) for ticks in ran.processes["ticks"]] == pytest.approx([150, 15, 50], abs=5)
+    assert [process.ticks for process in ran.processes] == pytest.approx([150, 15, 50], abs=5)
     assert re.findall(r"process (\d)", ran.console) == ["2", "3", "1"]
 
 
 def test_without_a_timer_who_begins_first_ends_first(translation: str) -> None:
     ran = Ran(["spin:30", "spin:idle", "spin:1"], translation)
-    assert ran.ends() == [RIGHT] * 3 and int(ran.processes["ticks"].sum()) == 0
+    assert ran.ends() == [RIGHT] * 3 and not any(process.ticks for process in ran.processes)
     assert re.findall(r"process (\d)", ran.console) == ["1", "3", "2"]
 
 

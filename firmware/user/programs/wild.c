@@ -20,7 +20,8 @@ static void write_at(uint64_t address)
 
 static void call_at(uint64_t address)
 {
-    ((void (*volatile)(void))address)();
+    void (*volatile function)(void) = (void (*)(void))address;
+    function();
 }
 
 static void execute(unsigned char *place)
