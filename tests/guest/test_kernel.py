@@ -157,12 +157,16 @@ def test_a_fork_copies_segments_and_shares_code(scenarios: Path) -> None:
 
 @pytest.mark.parametrize("policy", ["first-fit", "best-fit", "worst-fit", "linux"])
 def test_scattered_segments_are_moved_together(policy: str, scenarios: Path) -> None:
-    """Ten segments of 100 frames, every second one freed: 550 in one piece need compaction, also of the other process's segments."""
+    """Ten segments of 100 frames, every second one freed: 550 in one piece need compaction, also of the other processes' segments.
+
+    A top table is a frame that does not move, so one in the wrong place can prevent it: worst fit puts them into the middle of things.
+    """
     ran = Ran([scenario(scenarios, "scatter 100 550"), find_program("forktree", "1"), find_program("segments")], frames=1500, policy=policy,
               translation="segmentation", quantum=500)
-    assert ran.ended() == [abi.ENDED_EXIT] * 5 and "checks failed" in ran.console
-    if policy != "linux":
-        assert exited_well(ran), ran.console
+    assert ran.ended() == [abi.ENDED_EXIT] * 5
+    assert ran.console.count(" 0 checks failed") == 2       # forktree and segments, which were moved, too
+    assert "holds" not in ran.console
+    assert exited_well(ran) or policy in ("worst-fit", "linux"), ran.console
 
 
 # -- who is ended -----------------------------------------------------------------------------------------------------------------------
@@ -189,7 +193,7 @@ def test_one_that_wants_more_than_there_is_goes_alone(scenarios: Path) -> None:
     assert "forktree: the root of 7 processes, 0 checks failed in it" in ran.console
 
 
-@pytest.mark.parametrize("policy", ["first-fit", "page-stack"])
+@pytest.mark.parametrize("policy", ["first-fit", "buddy"])
 def test_a_memory_of_any_size(policy: str, translation: str) -> None:
     """From too small for one process to enough for all: whatever does not fit is refused or ended, and every frame comes back."""
     alive = []
