@@ -17,7 +17,8 @@ from kernel_sim.machine.machine import Machine
 from kernel_sim.machine.ram import Ram
 
 IMAGES = build.HERE / "images"
-ALL = [pytest.param(kit, program, id=str(kit.folder / program.stem)) for kit in (build.MACHINE, build.USER) for program in kit.programs()]
+ALL = [pytest.param(kit, program, id=str(kit.folder / program.stem)) for kit in (build.MACHINE, build.KERNEL, build.USER)
+       for program in kit.programs()]
 
 
 @pytest.fixture(autouse=True)
@@ -37,12 +38,12 @@ def test_an_image_is_what_its_source_says(kit: build.Kit, program: Path, tmp_pat
 def test_an_image_does_not_know_where_it_was_built(kit: build.Kit, program: Path) -> None:
     """Neither the folder of the sources nor the compiler's is in it."""
     image = (build.HERE / kit.images / f"{program.stem}.elf").read_bytes()
-    assert f"programs/{program.name}".encode() in image
+    assert f"{program.parent.name}/{program.name}".encode() in image or f"{program.name}/main.c".encode() in image
     for part in (sys.prefix, str(build.HERE.parent), "site-packages"):
         assert part.encode() not in image
 
 
-@pytest.mark.parametrize("program", build.programs(), ids=lambda path: path.stem)
+@pytest.mark.parametrize("program", [*build.programs(), *build.KERNEL.programs()], ids=lambda path: path.stem)
 def test_a_guest_uses_general_registers_only(program: Path) -> None:
     """No vector and no floating-point register, in any function of the image."""
     image, ram = read_image(IMAGES / f"{program.stem}.elf"), Ram([(0, 1)])
@@ -52,9 +53,10 @@ def test_a_guest_uses_general_registers_only(program: Path) -> None:
     assert len(texts) > 200 and not [text for text in texts if re.search(r"[xyz]?mm\d|\bst\(|^f", text)]
 
 
-@pytest.mark.parametrize("kit", [build.MACHINE, build.USER], ids=["machine", "user"])
-def test_there_is_an_image_for_every_program_and_none_else(kit: build.Kit) -> None:
-    assert sorted(path.stem for path in (build.HERE / kit.images).glob("*.elf")) == [program.stem for program in kit.programs()]
+@pytest.mark.parametrize("kits", [[build.MACHINE, build.KERNEL], [build.USER]], ids=["machine", "user"])
+def test_there_is_an_image_for_every_program_and_none_else(kits: list[build.Kit]) -> None:
+    images = sorted(path.stem for path in (build.HERE / kits[0].images).glob("*.elf"))
+    assert images == sorted(program.stem for kit in kits for program in kit.programs())
 
 
 @pytest.mark.parametrize(("kit", "name"), [(build.MACHINE, "replay"), (build.USER, "malloc")], ids=["machine", "user"])

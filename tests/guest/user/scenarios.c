@@ -69,13 +69,13 @@ static void parts(void)
     check(mmap(PAGE) == start, "the place is not free again\n");
 }
 
-/* Maps more than there is, and touches a page at a time; after each, a turn for the others. */
+/* Maps more than there is, and touches n pages of it; after so many at a time, if that is not 0, the others have a turn. */
 static void eat(void)
 {
     char *start = mmap((size_t)1 << 40);
     for (int64_t i = 0; i < number[0]; i++) {
         *word_of(start, i) = i;
-        if (number[1])
+        if (number[1] && i % number[1] == 0)
             yield();
     }
 }
