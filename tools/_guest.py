@@ -64,6 +64,22 @@ def _parse_program(part: str) -> Program:
     return find_program(name, argument, int(copies) if star else 1)
 
 
+def root_of(machine: Machine, pid: int) -> int:
+    """The root of a process's address space. BadInput for one that there is not, or that has ended."""
+    live = {process.pid: process.root for process in live_processes(machine)}
+    if pid not in live:
+        there = f"those that live are {', '.join(map(str, live))}" if live else "none lives when the guest stops; stop it earlier"
+        raise BadInput(f"--pid {pid}: no such process; {there}")
+    return live[pid]
+
+
+def live_processes(machine: Machine) -> list[ProcessRecord]:
+    """The processes that have not ended."""
+    from kernel_sim.machine.processes import processes_of
+
+    return [process for process in processes_of(machine.ram) if process.ended is None]
+
+
 # -- what happened when ----------------------------------------------------------------------------------------------------------------------
 
 def keeps_journal(args: argparse.Namespace) -> bool:
@@ -105,6 +121,7 @@ def moves_of(machine: Machine) -> Moves:
 def write_timeline(path: str, machine: Machine, start: Start) -> None:
     """The journal as a file for Perfetto."""
     from kernel_sim.machine import abi, faults, journal, processes
+    from kernel_sim.machine.traps import TIMER
     from kernel_sim.study import trace_events as events
 
     kinds = {
@@ -112,7 +129,7 @@ def write_timeline(path: str, machine: Machine, start: Start) -> None:
         abi.NOTE_FAULT: events.FAULT, journal.FRAMES_TAKEN: events.TAKEN, journal.FRAMES_GIVEN_BACK: events.GIVEN_BACK,
         journal.TRAPPED: events.TRAPPED,
     }
-    words = events.Words(kinds, abi.SYSTEM_CALLS, processes.FAULT_NAMES, processes.ENDED_NAMES, faults.VECTORS)
+    words = events.Words(kinds, abi.SYSTEM_CALLS, processes.FAULT_NAMES, processes.ENDED_NAMES, {TIMER: "timer", **faults.VECTORS})
     events.write_timeline(path, machine.journal, words, _names(machine), start.n_free, machine.blocks)
 
 
