@@ -29,7 +29,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
     parser.add_argument("-o", "--output", metavar="OUT.svg", required=True, help="the picture")
     parser.add_argument("--at", type=_playing.positive, metavar="BLOCKS", required=True, help="the moment, in blocks of code")
-    parser.add_argument("--pid", type=int, action="append", metavar="N", help="a process to draw; once or twice (default: the two with the most frames)")
+    parser.add_argument("--pid", type=int, action="append", metavar="N", help="a process to draw, once or twice (default: the two with the most)")
     _guest.add_arguments(parser, _guest.KERNEL)
     parser.add_argument("--policy", default="buddy", metavar="POLICY", help="who places frames (default: buddy)")
     parser.add_argument("--memory", default="1M", metavar="SIZE", help="the size of the memory, up to 16M (default: 1M)")
@@ -90,7 +90,8 @@ def _space(machine: Machine, process: ProcessRecord) -> Space:
     regions: dict[int, list[Any]] = {}
     for mapping in space.mappings:
         regions.setdefault(mapping.segment, []).append(mapping)
-    return Space(f"process {process.pid}, {process.name}", tuple(_region(number, found) for number, found in regions.items()), frozenset(space.tables))
+    drawn = tuple(_region(number, found) for number, found in regions.items())
+    return Space(f"process {process.pid}, {process.name}", drawn, frozenset(space.tables))
 
 
 def _region(number: int, found: list[Any]) -> Region:

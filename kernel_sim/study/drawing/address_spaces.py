@@ -121,8 +121,9 @@ class _Picture:
             for number, (region, top, bottom) in enumerate(places):
                 a_frame, y = (bottom - top) / region.n_frames, top
                 for run in region.runs:
-                    yield _band(here, y, y + run.n_frames * a_frame, there, self.y_of(run.pfn), self.y_of(run.pfn + run.n_frames), _tone(side, number))
-                    y += run.n_frames * a_frame
+                    end = y + run.n_frames * a_frame
+                    yield _band(here, y, end, there, self.y_of(run.pfn), self.y_of(run.pfn + run.n_frames), _tone(side, number))
+                    y = end
 
     def y_of(self, pfn: int) -> float:
         """Where a frame begins in the middle."""
