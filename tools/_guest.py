@@ -127,7 +127,7 @@ def write_timeline(path: str, machine: Machine, start: Start) -> None:
     kinds = {
         abi.NOTE_STARTED: events.STARTED, abi.NOTE_ENDED: events.ENDED, abi.NOTE_RUNS: events.RUNS, abi.NOTE_CALL: events.CALL,
         abi.NOTE_FAULT: events.FAULT, journal.FRAMES_TAKEN: events.TAKEN, journal.FRAMES_GIVEN_BACK: events.GIVEN_BACK,
-        journal.TRAPPED: events.TRAPPED,
+        journal.TRAPPED: events.TRAPPED, journal.COMPACTED: events.COMPACTED,
     }
     words = events.Words(kinds, abi.SYSTEM_CALLS, processes.FAULT_NAMES, processes.ENDED_NAMES, {TIMER: "timer", **faults.VECTORS})
     events.write_timeline(path, machine.journal, words, _names(machine), start.n_free, machine.blocks)
@@ -146,18 +146,21 @@ def report(machine: Machine) -> dict[str, Any]:
     from kernel_sim.machine.processes import processes_of
 
     processes = processes_of(machine.ram)
-    return {"translation": machine.translation, **_processes_report(processes)} if processes else {}
+    if not processes:
+        return {}
+    copied = {"growing": machine.segments.frames_copied_growing, "compacting": machine.segments.frames_copied_compacting}
+    return {"translation": machine.translation, **_processes_report(processes, machine), "machine": machine.counts, "frames_copied": copied}
 
 
-def _processes_report(processes: list[ProcessRecord]) -> dict[str, Any]:
-    listed = [asdict(process) for process in processes]
-    totals = {name: sum(record[name] for record in listed) for name in ("ticks", "large_pages", "n_frames")}
+def _processes_report(processes: list[ProcessRecord], machine: Machine) -> dict[str, Any]:
+    listed = [asdict(process) | {"misses": machine.misses_of(process.pid)} for process in processes]
+    totals = {name: sum(record[name] for record in listed) for name in ("misses", "ticks", "large_pages", "n_frames")}
     for group in ("faults", "calls"):
         totals[group] = {name: sum(record[group][name] for record in listed) for name in listed[0][group]}
     return {"processes": listed, "totals": {"processes": len(listed), **totals}}
 
 
-_COLUMNS = ("pid", "name", "parent", "most", "now", "zero", "copy", "grow", "fatal", "calls", "ticks", "large", "ended")
+_COLUMNS = ("pid", "name", "parent", "most", "now", "zero", "copy", "grow", "fatal", "misses", "calls", "ticks", "large", "ended")
 _LEFT = {"name", "ended"}
 
 
@@ -171,17 +174,24 @@ def in_words(report: dict[str, Any]) -> Iterator[str]:
     for row in rows:
         cells = (cell.ljust(width) if name in _LEFT else cell.rjust(width) for cell, width, name in zip(row, widths, _COLUMNS, strict=True))
         yield "  " + "  ".join(cells).rstrip()
+    counts, copied = report["machine"], report["frames_copied"]
+    small = "segments or pages of 4 KiB" if report["translation"] == "segmentation" else "pages of 4 KiB"
+    yield (f"  {counts['misses']:,} misses of the translation buffer: {counts['pages_4k']:,} found {small}, {counts['pages_2m']:,} of 2 MiB, "
+           f"{counts['pages_1g']:,} of 1 GiB; {counts['page_faults']:,} page faults")
+    if report["translation"] == "segmentation":
+        yield f"  frames copied: {copied['growing']:,} because segments grew, {copied['compacting']:,} to move them together"
 
 
 def _row(record: dict[str, Any]) -> tuple[str, ...]:
     ended = "runs" if record["ended"] is None else f"exit {record['exit_status']}" if record["ended"] == "exited" else record["ended"]
     return (str(record["pid"]), record["name"], str(record["parent"]), f"{record['most_frames']:,}", f"{record['n_frames']:,}", *_faults(record),
-            f"{sum(record['calls'].values()):,}", f"{record['ticks']:,}", f"{record['large_pages']:,}", ended)
+            f"{record['misses']:,}", f"{sum(record['calls'].values()):,}", f"{record['ticks']:,}", f"{record['large_pages']:,}", ended)
 
 
 def _totals(totals: dict[str, Any]) -> tuple[str, ...]:
-    return ("", "all", "", "", f"{totals['n_frames']:,}", *_faults(totals), f"{sum(totals['calls'].values()):,}", f"{totals['ticks']:,}",
-            f"{totals['large_pages']:,}", f"{totals['processes']} process{'es' if totals['processes'] > 1 else ''}")
+    n = totals["processes"]
+    return ("", "all", "", "", f"{totals['n_frames']:,}", *_faults(totals), f"{totals['misses']:,}", f"{sum(totals['calls'].values()):,}",
+            f"{totals['ticks']:,}", f"{totals['large_pages']:,}", f"{n} process{'es' if n > 1 else ''}")
 
 
 def _faults(record: dict[str, Any]) -> tuple[str, ...]:

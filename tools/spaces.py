@@ -1,9 +1,11 @@
 """Draw two address spaces over one memory, as SVG: what each process maps, and the frames that it lies in.
 
-The guest kernel runs the programs until --at, a moment in blocks of code; then the two processes with the most frames are drawn, or those of --pid.
+The guest kernel runs the programs until --at: a moment in blocks of code, ``fullest`` (the first with the most frames in use), or
+``before-compaction`` and ``after-compaction`` (of the one that copied the most frames). Then the two processes with the most frames are drawn, or
+those of --pid.
 
-    kernel-sim spaces --programs malloc*2 --at 200000 -o paged.svg
-    kernel-sim spaces --programs malloc*2 --at 200000 --translation segmentation -o segmented.svg
+    kernel-sim spaces --programs segments*2 --at fullest -o paged.svg
+    kernel-sim spaces --programs segments*2 --translation segmentation --at before-compaction -o segmented.svg
 """
 
 from __future__ import annotations
@@ -19,16 +21,19 @@ from kernel_sim.errors import BadInput
 if TYPE_CHECKING:
     from kernel_sim.machine.machine import Machine
     from kernel_sim.machine.processes import ProcessRecord
+    from kernel_sim.manager import FrameManager
     from kernel_sim.study.drawing.address_spaces import Region, Space
 
 _MOST_FRAMES = 4096
+_MOMENTS = _FULLEST, _BEFORE, _AFTER = "fullest", "before-compaction", "after-compaction"
 _SEGMENT_NAMES = {1: "code", 2: "data", 3: "heap", 4: "stack"}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
     parser.add_argument("-o", "--output", metavar="OUT.svg", required=True, help="the picture")
-    parser.add_argument("--at", type=_playing.positive, metavar="BLOCKS", required=True, help="the moment, in blocks of code")
+    parser.add_argument("--at", default=_FULLEST, metavar="MOMENT",
+                        help=f"a number of blocks of code, or one of {', '.join(_MOMENTS)} (default: {_FULLEST})")
     parser.add_argument("--pid", type=int, action="append", metavar="N", help="a process to draw, once or twice (default: the two with the most)")
     _guest.add_arguments(parser, _guest.KERNEL)
     parser.add_argument("--policy", default="buddy", metavar="POLICY", help="who places frames (default: buddy)")
@@ -49,7 +54,8 @@ def run(args: argparse.Namespace) -> int:
         raise BadInput(f"--memory {args.memory}: the picture has room for {_MOST_FRAMES} frames, which is 16M")
     _playing.announce_compiling()
     manager = FrameManager(n_frames, args.policy)
-    machine = Machine(manager, args.guest, budget=args.at, **told)
+    moment = int(args.at) if args.at not in _MOMENTS else _moment(args, FrameManager(n_frames, args.policy), told)
+    machine = Machine(manager, args.guest, budget=moment, **told)
     done = machine.run()
     if done.stopped != "budget":
         raise BadInput(f"--at {args.at}: the guest had stopped after {done.blocks} blocks of code")
@@ -63,7 +69,29 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _moment(args: argparse.Namespace, manager: FrameManager, told: dict[str, Any]) -> int:
+    """The moment by its name, found in the journal of a whole run: a second one does the same, block by block."""
+    from kernel_sim.machine.journal import COMPACTED, FRAMES_TAKEN
+    from kernel_sim.machine.machine import Machine
+
+    machine = Machine(manager, args.guest, journal=True, **told)
+    machine.run()
+    journal, moves = machine.journal, _guest.moves_of(machine)
+    if args.at == _FULLEST:
+        return int(moves.time[max(moves.until_most() - 1, 0)]) if len(moves.time) else 0
+    compactions = journal[(journal["kind"] == COMPACTED) & (journal["b"] > 0)]
+    if not len(compactions):
+        raise BadInput(f"--at {args.at}: nothing was moved together in the {machine.blocks} blocks of this run (--memory, --programs, --policy)")
+    largest = int(compactions["time"][compactions["b"].argmax()])
+    if args.at == _BEFORE:
+        return largest - 1
+    taken = journal["time"][(journal["kind"] == FRAMES_TAKEN) & (journal["time"] > largest)]     # what the room was made for
+    return int(taken[0]) - 1 if len(taken) else machine.blocks - 1
+
+
 def _check_arguments(args: argparse.Namespace) -> None:
+    if args.at not in _MOMENTS and not (args.at.isascii() and args.at.isdecimal() and int(args.at)):
+        raise BadInput(f"--at {args.at}: a moment is a number of blocks, or one of {', '.join(_MOMENTS)}")
     if Path(args.output).suffix.lower() != ".svg":
         raise BadInput(f"{args.output}: the picture is an .svg")
     _playing.check_folder(args.output)

@@ -21,7 +21,8 @@ MAX_GRANTS = 4
 B_REGISTER = 62     # and two words behind it: what the engine reads and writes registers through
 B_JOURNALLED = 65   # the manager's event up to which the journal has told
 B_START_FUNCTION, B_FAULT_ADDRESS, B_INTERRUPTED = 66, 67, 68     # the second is where the engine leaves it; the third, whether Ctrl-C came
-BOARD_WORDS = 69
+B_RUNS = 69         # the process that runs, as the guest kernel says
+BOARD_WORDS = 70
 
 # B_WHY: whether the machine is to go on, and why it is not.
 RUNNING, WANTS_WINDOW, TICK, EXITED, OUT_OF_BUDGET, INTERRUPT, BROKE, PAGE_FAULT, SYSTEM_CALL, TRIPLE_FAULT = range(10)

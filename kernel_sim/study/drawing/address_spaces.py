@@ -150,7 +150,7 @@ class _Picture:
 
     def legend(self, height: int) -> Iterator[str]:
         """What the colours mean."""
-        items = [(FREE, "free"), (OTHER, "others'"), (SHARED, "shared by both")]
+        items = [(FREE, "free"), (OTHER, "the kernel's and other processes'"), (SHARED, "shared by both")]
         items += [(blend(SIDES[side], _BLACK, 0.5), f"tables of {space.name.split(',')[0]}") for side, space in enumerate(self.spaces)]
         x = _LEFT
         for colour, words in items:
