@@ -16,7 +16,7 @@ from kernel_sim.errors import BadInput
 from kernel_sim.study.trace_events import MACHINE, Words, to_json, trace_events, write_timeline
 
 RECORD = np.dtype([("time", "<i8"), ("kind", "<u2"), ("pid", "<u2"), ("a", "<i8"), ("b", "<i8")])
-KINDS = {1: "started", 2: "ended", 3: "runs", 4: "call", 5: "fault", 101: "taken", 102: "given back", 103: "trapped"}
+KINDS = {1: "started", 2: "ended", 3: "runs", 4: "call", 5: "fault", 101: "taken", 102: "given back", 103: "trapped", 104: "compacted"}
 WORDS = Words(KINDS, ("exit", "write"), ("demand zero", "copy"), ("exited", "killed"), {14: "page fault", 32: "timer"})
 NAMES = {1: "malloc", 2: "forktree"}
 PHASES = {"B", "E", "i", "C", "M"}

@@ -64,6 +64,22 @@ def _parse_program(part: str) -> Program:
     return find_program(name, argument, int(copies) if star else 1)
 
 
+def root_of(machine: Machine, pid: int) -> int:
+    """The root of a process's address space. BadInput for one that there is not, or that has ended."""
+    live = {process.pid: process.root for process in live_processes(machine)}
+    if pid not in live:
+        there = f"those that live are {', '.join(map(str, live))}" if live else "none lives when the guest stops; stop it earlier"
+        raise BadInput(f"--pid {pid}: no such process; {there}")
+    return live[pid]
+
+
+def live_processes(machine: Machine) -> list[ProcessRecord]:
+    """The processes that have not ended."""
+    from kernel_sim.machine.processes import processes_of
+
+    return [process for process in processes_of(machine.ram) if process.ended is None]
+
+
 # -- what happened when ----------------------------------------------------------------------------------------------------------------------
 
 def keeps_journal(args: argparse.Namespace) -> bool:
@@ -105,14 +121,15 @@ def moves_of(machine: Machine) -> Moves:
 def write_timeline(path: str, machine: Machine, start: Start) -> None:
     """The journal as a file for Perfetto."""
     from kernel_sim.machine import abi, faults, journal, processes
+    from kernel_sim.machine.traps import TIMER
     from kernel_sim.study import trace_events as events
 
     kinds = {
         abi.NOTE_STARTED: events.STARTED, abi.NOTE_ENDED: events.ENDED, abi.NOTE_RUNS: events.RUNS, abi.NOTE_CALL: events.CALL,
         abi.NOTE_FAULT: events.FAULT, journal.FRAMES_TAKEN: events.TAKEN, journal.FRAMES_GIVEN_BACK: events.GIVEN_BACK,
-        journal.TRAPPED: events.TRAPPED,
+        journal.TRAPPED: events.TRAPPED, journal.COMPACTED: events.COMPACTED,
     }
-    words = events.Words(kinds, abi.SYSTEM_CALLS, processes.FAULT_NAMES, processes.ENDED_NAMES, faults.VECTORS)
+    words = events.Words(kinds, abi.SYSTEM_CALLS, processes.FAULT_NAMES, processes.ENDED_NAMES, {TIMER: "timer", **faults.VECTORS})
     events.write_timeline(path, machine.journal, words, _names(machine), start.n_free, machine.blocks)
 
 
@@ -129,18 +146,21 @@ def report(machine: Machine) -> dict[str, Any]:
     from kernel_sim.machine.processes import processes_of
 
     processes = processes_of(machine.ram)
-    return {"translation": machine.translation, **_processes_report(processes)} if processes else {}
+    if not processes:
+        return {}
+    copied = {"growing": machine.segments.frames_copied_growing, "compacting": machine.segments.frames_copied_compacting}
+    return {"translation": machine.translation, **_processes_report(processes, machine), "machine": machine.counts, "frames_copied": copied}
 
 
-def _processes_report(processes: list[ProcessRecord]) -> dict[str, Any]:
-    listed = [asdict(process) for process in processes]
-    totals = {name: sum(record[name] for record in listed) for name in ("ticks", "large_pages", "n_frames")}
+def _processes_report(processes: list[ProcessRecord], machine: Machine) -> dict[str, Any]:
+    listed = [asdict(process) | {"misses": machine.misses_of(process.pid)} for process in processes]
+    totals = {name: sum(record[name] for record in listed) for name in ("misses", "ticks", "large_pages", "n_frames")}
     for group in ("faults", "calls"):
         totals[group] = {name: sum(record[group][name] for record in listed) for name in listed[0][group]}
     return {"processes": listed, "totals": {"processes": len(listed), **totals}}
 
 
-_COLUMNS = ("pid", "name", "parent", "most", "now", "zero", "copy", "grow", "fatal", "calls", "ticks", "large", "ended")
+_COLUMNS = ("pid", "name", "parent", "most", "now", "zero", "copy", "grow", "fatal", "misses", "calls", "ticks", "large", "ended")
 _LEFT = {"name", "ended"}
 
 
@@ -154,17 +174,24 @@ def in_words(report: dict[str, Any]) -> Iterator[str]:
     for row in rows:
         cells = (cell.ljust(width) if name in _LEFT else cell.rjust(width) for cell, width, name in zip(row, widths, _COLUMNS, strict=True))
         yield "  " + "  ".join(cells).rstrip()
+    counts, copied = report["machine"], report["frames_copied"]
+    small = "segments or pages of 4 KiB" if report["translation"] == "segmentation" else "pages of 4 KiB"
+    yield (f"  {counts['misses']:,} misses of the translation buffer: {counts['pages_4k']:,} found {small}, {counts['pages_2m']:,} of 2 MiB, "
+           f"{counts['pages_1g']:,} of 1 GiB; {counts['page_faults']:,} page faults")
+    if report["translation"] == "segmentation":
+        yield f"  frames copied: {copied['growing']:,} because segments grew, {copied['compacting']:,} to move them together"
 
 
 def _row(record: dict[str, Any]) -> tuple[str, ...]:
     ended = "runs" if record["ended"] is None else f"exit {record['exit_status']}" if record["ended"] == "exited" else record["ended"]
     return (str(record["pid"]), record["name"], str(record["parent"]), f"{record['most_frames']:,}", f"{record['n_frames']:,}", *_faults(record),
-            f"{sum(record['calls'].values()):,}", f"{record['ticks']:,}", f"{record['large_pages']:,}", ended)
+            f"{record['misses']:,}", f"{sum(record['calls'].values()):,}", f"{record['ticks']:,}", f"{record['large_pages']:,}", ended)
 
 
 def _totals(totals: dict[str, Any]) -> tuple[str, ...]:
-    return ("", "all", "", "", f"{totals['n_frames']:,}", *_faults(totals), f"{sum(totals['calls'].values()):,}", f"{totals['ticks']:,}",
-            f"{totals['large_pages']:,}", f"{totals['processes']} process{'es' if totals['processes'] > 1 else ''}")
+    n = totals["processes"]
+    return ("", "all", "", "", f"{totals['n_frames']:,}", *_faults(totals), f"{totals['misses']:,}", f"{sum(totals['calls'].values()):,}",
+            f"{totals['ticks']:,}", f"{totals['large_pages']:,}", f"{n} process{'es' if n > 1 else ''}")
 
 
 def _faults(record: dict[str, Any]) -> tuple[str, ...]:

@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
     machine = Machine(FrameManager(n_frames, args.policy), args.guest, budget=args.budget or DEFAULT_BUDGET, **told)
     addresses = [_address(machine, text) for text in args.address]
     done = machine.run()
-    root = _root_of(machine, args.pid) if args.pid is not None else None
+    root = _guest.root_of(machine, args.pid) if args.pid is not None else None
     walks = [walk_of(machine, address, root) for address in addresses]
     if args.json:
         print(_playing.to_json({"blocks": done.blocks, "stopped": done.stopped, "walks": [as_json(walk) for walk in walks]}))
@@ -71,17 +71,6 @@ def _address(machine: Machine, text: str) -> int:
     if not 0 <= address < 1 << 64:
         raise BadInput(f"address {text}: more than 64 bits")
     return address
-
-
-def _root_of(machine: Machine, pid: int) -> int:
-    """The root of a process's address space. BadInput for one that there is not, or that has ended."""
-    from kernel_sim.machine.processes import processes_of
-
-    live = {process.pid: process.root for process in processes_of(machine.ram) if process.ended is None}
-    if pid not in live:
-        there = f"those that live are {', '.join(map(str, live))}" if live else "none lives when the guest stops; stop it earlier with --budget"
-        raise BadInput(f"--pid {pid}: no such process; {there}")
-    return live[pid]
 
 
 def as_json(walk: Walk) -> dict[str, Any]:

@@ -31,6 +31,7 @@ static int new_root(struct task *task)
     for (int i = 256; i < 512; i++)
         root[i] = kernel_half[i];
     task->root = root;
+    process_of(task)->root = physical_of(root);
     return DONE;
 }
 
@@ -63,6 +64,7 @@ void end_process(struct task *task, uint8_t why, int64_t status)
         space->destroy(task);
         drop_frames(task, (pfn_t)(physical_of(task->root) / FRAME_BYTES), 1);
         task->root = NULL;
+        process->root = 0;
     }
     process->is_live = 0;
     process->ended = why;

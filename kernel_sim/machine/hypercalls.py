@@ -24,8 +24,10 @@ from kernel_sim.machine.abi import (
     FRAME_ALLOC,
     FRAME_FREE,
     FRAME_SHARE,
+    MAX_PROCESSES,
     MEMORY_INFO,
     NOTE,
+    NOTE_RUNS,
     SEGMENT_ALLOC,
     SEGMENT_COMPACT,
     SEGMENT_FREE,
@@ -48,6 +50,7 @@ from kernel_sim.machine.board import (
     B_PLACEMENTS,
     B_PLACEMENTS_DUE,
     B_RAM,
+    B_RUNS,
     B_SEGMENTS,
     B_STREAMS,
     BOARD_WORDS,
@@ -56,7 +59,7 @@ from kernel_sim.machine.board import (
     WANTS_WINDOW,
 )
 from kernel_sim.machine.devices import exit_machine, may_use_ports, put_on_console, set_timer, stop
-from kernel_sim.machine.journal import note, note_frames
+from kernel_sim.machine.journal import COMPACTED, note, note_frames
 from kernel_sim.machine.traps import finish_trap
 from kernel_sim.manager import FrameManager
 from kernel_sim.segment_records import heads_at, is_segment, segments_at
@@ -172,6 +175,7 @@ def serve_moves(board: Array, box: Any) -> int:
         box["segment"] = heads_at(address, 1)[0]["moved_now"]
         box["n_frames"] = heads_at(address, 1)[0]["copied_now"]
         note_moved(board, heads_at(address, 1)[0]["copied_now"])
+        note(board, COMPACTED, 0, int64(box["segment"]), int64(box["n_frames"]))
         return status
     segments = segments_at(address, n_segments)
     if box["call"] == SEGMENT_SHARE:
@@ -217,6 +221,8 @@ def serve_one(board: Array, box: Any) -> int:
         return serve_info(board[B_MANAGER_ROOT], box)
     if call == NOTE:
         note(board, box["segment"], box["owner"], int64(box["base"]), int64(box["bound"]))
+        if box["segment"] == NOTE_RUNS and box["owner"] < MAX_PROCESSES:
+            board[B_RUNS] = box["owner"]
         return OK
     return NO_SUCH_CALL
 

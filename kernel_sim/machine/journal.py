@@ -17,8 +17,9 @@ RECORD = np.dtype([
     ("spare", "<u4"),
     ("a", "<i8"), ("b", "<i8"),
 ])
-FRAMES_TAKEN, FRAMES_GIVEN_BACK, TRAPPED = 101, 102, 103
-"""a: the pfn, b: how many frames (granted); of a trap, a: its vector, b: its address or error code."""
+FRAMES_TAKEN, FRAMES_GIVEN_BACK, TRAPPED, COMPACTED = 101, 102, 103, 104
+"""a: the pfn, b: how many frames (granted); of a trap, a: its vector, b: its address or error code; of a compaction, a: how many segments were moved,
+b: how many frames were copied."""
 
 MAX_RECORDS = 1 << 22
 """Later ones are counted and dropped."""

@@ -45,6 +45,8 @@ _WORD = (1 << 64) - 1
 _LONGEST_TURN = (1 << 32) - 1
 _NO_TRAP = (NO_TRAP, NO_CODE, 0, 0)
 TRANSLATIONS = ("paging", "segmentation")
+_COUNTS = {"misses": board.B_MISSES, "pages_4k": board.B_PAGES, "pages_2m": board.B_LARGE_PAGES, "pages_1g": board.B_HUGE_PAGES,
+           "page_faults": board.B_PAGE_FAULTS, "traps": board.B_TRAPS, "ticks": board.B_TICKS}
 _ENDS = {board.EXITED: "exit", board.OUT_OF_BUDGET: "budget"}
 
 
@@ -107,6 +109,7 @@ class Machine:
         info["translation"], info["quantum"] = TRANSLATIONS.index(translation), quantum
         load_modules(self.ram, info, programs, images)
         self._journal = lazy_zeros(MAX_RECORDS if journal else 0, RECORD)
+        self._misses = np.zeros(abi.MAX_PROCESSES, np.int64)
         self._console = np.zeros(_CONSOLE_BYTES, np.uint8)
         self._box = self.ram.shared(abi.CALL_BOX, abi.dtype(abi.CallBox))[0]
         self._window = self.ram.shared(abi.WINDOW, OPERATION, abi.WINDOW_OPERATIONS)
@@ -156,7 +159,7 @@ class Machine:
             where, read, write, start, cpu.fault_address_at)
         self._board[board.B_TRANSLATION] = self.ram.shared(abi.BOOT_INFO, abi.dtype(abi.BootInfo))[0]["translation"]
         self._board[[board.B_JOURNAL, board.B_JOURNAL_RECORDS]] = address_of(self._journal), len(self._journal)
-        self._board[board.B_JOURNALLED] = self.manager.clock
+        self._board[[board.B_JOURNALLED, board.B_MISSES_OF]] = self.manager.clock, address_of(self._misses)
         cpu.set_page_table(int(self._board[board.B_PAGE_TABLE]))
         cpu.hook_out(self._out_hook(), where)
         miss, block, interrupt, system_call = _device_hooks()
@@ -336,6 +339,15 @@ class Machine:
     def blocks(self) -> int:
         """The guest's work so far, in blocks of code."""
         return int(self._board[board.B_BLOCKS])
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Misses of the translation buffer, those that found a page, by its size, page faults, traps delivered to the guest, ticks of the timer."""
+        return {name: int(self._board[word]) for name, word in _COUNTS.items()}
+
+    def misses_of(self, pid: int) -> int:
+        """Misses of the translation buffer while a process ran, as the guest kernel says who runs; 0: while none did."""
+        return int(self._misses[pid])
 
     @property
     def journal(self) -> Array:

@@ -17,6 +17,7 @@ from kernel_sim.machine.abi import (
     FIRMWARE,
     FIRMWARE_BYTES,
     IMAGE_BYTES,
+    MAX_PROCESSES,
     MICROCODE,
     MICROCODE_END,
     MODULES,
@@ -33,9 +34,11 @@ from kernel_sim.machine.board import (
     B_MISS_ACCESS,
     B_MISS_ADDRESS,
     B_MISSES,
+    B_MISSES_OF,
     B_N_GRANTS,
     B_PAGE_FAULTS,
     B_PAGES,
+    B_RUNS,
     B_TRANSLATION,
     B_VECTOR,
     B_WHY,
@@ -200,6 +203,8 @@ def on_miss(engine: int, virtual: int, access: int, result: int, board_address: 
     """The engine's hook: fill in the answer (physical address, rights), or return False for a fault."""
     board, answer = words_at(board_address, BOARD_WORDS), words_at(result, 2)
     board[B_MISSES] += 1
+    if board[B_MISSES_OF] != 0:
+        words_at(board[B_MISSES_OF], MAX_PROCESSES)[board[B_RUNS]] += 1
     if not has_ended(board):
         board[B_MISS_ADDRESS] = virtual
         board[B_MISS_ACCESS] = access

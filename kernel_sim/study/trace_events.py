@@ -22,7 +22,8 @@ from kernel_sim.study import sealed
 Array = np.ndarray[Any, Any]
 Event = dict[str, Any]
 
-STARTED, ENDED, RUNS, CALL, FAULT, TAKEN, GIVEN_BACK, TRAPPED = "started", "ended", "runs", "call", "fault", "taken", "given back", "trapped"
+STARTED, ENDED, RUNS, CALL, FAULT, TAKEN, GIVEN_BACK, TRAPPED, COMPACTED = (
+    "started", "ended", "runs", "call", "fault", "taken", "given back", "trapped", "compacted")
 MACHINE = 0
 _THREAD = 1
 
@@ -95,6 +96,8 @@ class _Writer:
             self.move(pid, b if kind == TAKEN else -b)
         elif kind == TRAPPED:
             self.instant(MACHINE, self.words.traps.get(a, f"vector {a}"), {"vector": a, "with": _hex(b)})
+        elif kind == COMPACTED:
+            self.instant(MACHINE, "compaction", {"segments": a, "frames": b})
         else:
             self.instant(pid, *self.told(kind, a, b))
 
