@@ -7,6 +7,7 @@ interpreter. Hooks made in Python would hide Ctrl-C and cost ten times as much.
 from __future__ import annotations
 
 import ctypes
+import mmap
 from collections.abc import Callable
 from functools import cache
 from typing import Any, NamedTuple
@@ -186,11 +187,9 @@ def _places() -> _Places:
 
 def _tried(selector: int, address: int) -> _Places:
     cpu, page = Cpu(), 4096
-    memory = ctypes.create_string_buffer(3 * page)
-    start = -ctypes.addressof(memory) % page
-    memory[start:start + 2] = _EXCEPTION
-    memory[start + 16:start + 18] = b"\x8a\x00"      # mov (%rax), %al
-    cpu.map(0, page, ctypes.addressof(memory) + start)
+    memory = mmap.mmap(-1, page)
+    memory[:2], memory[16:18] = _EXCEPTION, b"\x8a\x00"      # mov (%rax), %al
+    cpu.map(0, page, ctypes.addressof(ctypes.c_char.from_buffer(memory)))
 
     def fill(uc: object, virtual: int, access: int, entry: Any, data: object) -> bool:
         entry.paddr, entry.perms = virtual, constants.UC_PROT_ALL

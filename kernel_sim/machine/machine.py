@@ -143,7 +143,7 @@ class Machine:
 
     # -- putting together -------------------------------------------------------------------------------------------------------------
 
-    def _assemble(self, budget: int) -> Cpu:
+    def _assemble(self, budget: int | None) -> Cpu:
         """The processor, its memory, and the hooks with the board they work on."""
         cpu = Cpu()
         for physical, size, host in self.ram.mappings():

@@ -261,7 +261,7 @@ def run_guest(board_address: int, rip: int, vector: int, code: int, address: int
         board[B_WHY] = RUNNING
         status = call_address_5(board[B_START_FUNCTION], board[B_ENGINE], rip, int64(0), int64(0), int64(0)) & 0xFFFF_FFFF
         if board[B_INTERRUPTED] or board[B_MOVED]:
-            return status
+            return int64(status)
         rip_back = int64(0)
         if board[B_WHY] == PAGE_FAULT and status == EXCEPTION:
             vector, code, address = board[B_VECTOR], board[B_ERROR_CODE], words_at(board[B_FAULT_ADDRESS], 1)[0]
@@ -270,7 +270,7 @@ def run_guest(board_address: int, rip: int, vector: int, code: int, address: int
             board[B_NEXT_TICK] = board[B_BLOCKS] + board[B_INTERVAL]
             vector, code, address = int64(TIMER), int64(NO_CODE), int64(0)
         else:
-            return status
+            return int64(status)
 
 
 @compiled

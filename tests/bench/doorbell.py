@@ -57,7 +57,7 @@ class PlainBuddy:
 class Naive(EmptyHook):
     """The obvious way: a hook in Python, three registers read, a buddy in plain Python, one register written."""
 
-    def _assemble(self, budget: int) -> Any:
+    def _assemble(self, budget: int | None) -> Any:
         cpu = super()._assemble(budget)
         buddy = PlainBuddy(N_FRAMES)
         held: list[int] = []
