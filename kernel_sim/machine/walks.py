@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 from kernel_sim.frames import FREE, HEAD, RESERVED, STATE_NAMES, TAIL
 from kernel_sim.machine import abi, structures
-from kernel_sim.machine.paging import ADDRESS, PHYSICAL_BITS
 from kernel_sim.machine.processes import processes_of
 from kernel_sim.machine.structures import ENTRIES_A_TABLE, LEVEL_NAMES, PAGE_BYTES
+from kernel_sim.machine.translation import ADDRESS, PHYSICAL_BITS
 from kernel_sim.units import FRAME_BYTES, format_size
 
 if TYPE_CHECKING:
