@@ -119,13 +119,14 @@ def _space(machine: Machine, process: ProcessRecord) -> Space:
     for mapping in space.mappings:
         regions.setdefault(mapping.segment, []).append(mapping)
     drawn = tuple(_region(number, found) for number, found in regions.items())
-    return Space(f"process {process.pid}, {process.name}", drawn, frozenset(space.tables))
+    return Space(f"process {process.pid}, {process.name}", drawn, frozenset(space.tables),
+                 "page tables" if machine.translation == "paging" else "descriptors")
 
 
 def _region(number: int, found: list[Any]) -> Region:
     from kernel_sim.study.drawing.address_spaces import Region, Run
 
-    return Region(_SEGMENT_NAMES.get(number, f"segment {number}"), tuple(Run(*mapping) for mapping in found))
+    return Region(number, _SEGMENT_NAMES.get(number, f"segment {number}"), tuple(Run(*mapping) for mapping in found))
 
 
 def _used_runs(free: list[tuple[int, int]], n_frames: int) -> list[tuple[int, int]]:

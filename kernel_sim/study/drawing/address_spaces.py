@@ -38,8 +38,9 @@ class Run(NamedTuple):
 
 
 class Region(NamedTuple):
-    """A part of an address space, with what is mapped in it, by address."""
+    """A part of an address space, with what is mapped in it, by address. `number` chooses its tone."""
 
+    number: int
     name: str
     runs: tuple[Run, ...]
 
@@ -47,13 +48,18 @@ class Region(NamedTuple):
     def n_frames(self) -> int:
         return sum(run.n_frames for run in self.runs)
 
+    def frames(self) -> Iterator[int]:
+        """The frames, by address."""
+        return (pfn for run in self.runs for pfn in range(run.pfn, run.pfn + run.n_frames))
+
 
 class Space(NamedTuple):
-    """One side: the regions by address, and the frames of the tables that translate."""
+    """One side: the regions by address, and the frames of what translates, called `tables_are`."""
 
     name: str
     regions: tuple[Region, ...]
     tables: frozenset[int]
+    tables_are: str = "page tables"
 
 
 @dataclass(frozen=True)
@@ -92,17 +98,13 @@ class _Picture:
     def tones(self) -> dict[int, Colour]:
         """The colour of every frame that one of the two maps, or has a table in."""
         told: dict[int, Colour] = {}
+        shared = {pfn for region in self.spaces[0].regions for pfn in region.frames()}
         for side, space in enumerate(self.spaces):
             told |= dict.fromkeys(space.tables, blend(SIDES[side], _BLACK, 0.5))
-            for number, region in enumerate(space.regions):
-                for run in region.runs:
-                    for pfn in range(run.pfn, run.pfn + run.n_frames):
-                        told[pfn] = SHARED if side and pfn in self.mapped(0) else _tone(side, number)
+            for region in space.regions:
+                for pfn in region.frames():
+                    told[pfn] = SHARED if side and pfn in shared else _tone(side, region.number)
         return told
-
-    def mapped(self, side: int) -> set[int]:
-        """The frames that a side maps."""
-        return {pfn for region in self.spaces[side].regions for run in region.runs for pfn in range(run.pfn, run.pfn + run.n_frames)}
 
     def drawn(self) -> str:
         height = round(self.bottom + _BOTTOM)
@@ -118,11 +120,11 @@ class _Picture:
         """From every run of a region to its frames."""
         for side, places in enumerate(self.places):
             here, there = ((_LEFT + _SIDE_PX, _MEMORY), (_RIGHT, _MEMORY + _MEMORY_PX))[side]
-            for number, (region, top, bottom) in enumerate(places):
+            for region, top, bottom in places:
                 a_frame, y = (bottom - top) / region.n_frames, top
                 for run in region.runs:
                     end = y + run.n_frames * a_frame
-                    yield _band(here, y, end, there, self.y_of(run.pfn), self.y_of(run.pfn + run.n_frames), _tone(side, number))
+                    yield _band(here, y, end, there, self.y_of(run.pfn), self.y_of(run.pfn + run.n_frames), _tone(side, region.number))
                     y = end
 
     def y_of(self, pfn: int) -> float:
@@ -143,15 +145,16 @@ class _Picture:
     def regions(self, side: int, space: Space) -> Iterator[str]:
         x = (_LEFT, _RIGHT)[side]
         yield _text(x, _TOP - 12, space.name, 15)
-        for number, (region, top, bottom) in enumerate(self.places[side]):
-            yield _rect(x, top, _SIDE_PX, bottom - top, _tone(side, number))
+        for region, top, bottom in self.places[side]:
+            yield _rect(x, top, _SIDE_PX, bottom - top, _tone(side, region.number))
             yield _text(x, top - 5, f"{region.runs[0].virtual:#x}", 11, colour=FAINT_INK)
-            yield _text(x + 8, (top + bottom) / 2 + 5, f"{region.name}, {size_of(region.n_frames)}", 14, colour=_ink(_tone(side, number)))
+            yield _text(x + 8, (top + bottom) / 2 + 5, f"{region.name}, {size_of(region.n_frames)}", 14, colour=_ink(_tone(side, region.number)))
 
     def legend(self, height: int) -> Iterator[str]:
         """What the colours mean."""
-        items = [(FREE, "free"), (OTHER, "the kernel's and other processes'"), (SHARED, "shared by both")]
-        items += [(blend(SIDES[side], _BLACK, 0.5), f"tables of {space.name.split(',')[0]}") for side, space in enumerate(self.spaces)]
+        drawn = {colour for _, _, colour in _coloured(self.memory.used, self.owner_tones)}
+        items = [(FREE, "free"), *(item for item in ((OTHER, "the kernel's and others'"), (SHARED, "shared by both")) if item[0] in drawn)]
+        items += [(blend(SIDES[side], _BLACK, 0.5), f"{space.tables_are} of {space.name.split(',')[0]}") for side, space in enumerate(self.spaces)]
         x = _LEFT
         for colour, words in items:
             yield f'<rect x="{x}" y="{height - 36}" width="20" height="14" fill="{hex_of(colour)}" stroke="{hex_of(RULE)}"/>'
