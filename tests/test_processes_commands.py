@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 from kernel_sim.tools import _guest
@@ -59,8 +59,10 @@ def test_wrong_programs(text: str, words: str, capsys: pytest.CaptureFixture[str
 @pytest.mark.parametrize("arguments, words", [
     (["run", "--guest", "kernel"], "--programs"), (["run", "--programs", "hello", "--quantum", "-1"], "--quantum -1"),
     (["run", "--programs", "hello", "--trace", "tiny"], "not both"), (["run", "--map-at", "5"], "--map-at: only of programs"),
-    (["run", "--programs", "hello", "--map-at", "-5"], "--map-at -5"), (["run", "--programs", "hello", "--timeline", "missing/t.json"], "no such folder"),
-    (["run", "--programs", "hello", "--translation", "magic"], "invalid choice"), (["run", "--programs", ",".join(["hello"] * 65)], "65 programs"),
+    (["run", "--programs", "hello", "--map-at", "-5"], "--map-at -5"),
+    (["run", "--programs", "hello", "--timeline", "missing/t.json"], "no such folder"),
+    (["run", "--programs", "hello", "--translation", "magic"], "invalid choice"),
+    (["run", "--programs", ",".join(["hello"] * 65)], "65 programs"),
     (["walk", "--guest", "hello", "zebra"], "no address 'zebra'"), (["walk", "1" * 17], "more than 64 bits"),
     (["spaces", "--programs", "hello", "-o", "a.png"], "an .svg"), (["spaces", "--programs", "hello", "-o", "x/a.svg"], "no such folder"),
     (["spaces", "--programs", "hello", "-o", "a.svg", "--at", "dawn"], "--at dawn"), (["spaces", "-o", "a.svg"], "--programs"),
