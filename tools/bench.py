@@ -5,6 +5,9 @@ naive_over_hypercall        the obvious way, a Python hook and a buddy in plain 
 replay_over_c               a replay of 2,000,000 buddy operations, over a textbook in C (at most 3; needs gcc)
 import_over_regex           lines a second of the import, over a regular expression's (at least 3)
 start_over_numba            to the guest's first instruction, over `python -c "import numba"` (at most 3)
+miss_over_empty_fill        a miss of the translation buffer with a walk of four levels, over one with an empty fill hook (at most 3)
+no_misses_over_bare         a guest without misses, timer and budget, over the bare engine (at most 1.05); and with the sanitizer
+fault_over_restart          a demand-zero page fault from ring 3 and back, over leaving and entering the bare engine (at most 3)
 
 With --all, also:
 
@@ -28,6 +31,8 @@ from typing import Any
 _MEANING = {
     "hypercall_over_empty_hook": "at most 1.5", "naive_over_hypercall": "at least 20", "replay_over_c": "at most 3",
     "import_over_regex": "at least 3", "start_over_numba": "at most 3", "terabyte_over_64m": "at most 2", "map_png_cpu_seconds": "at most 3",
+    "miss_over_empty_fill": "at most 3", "no_misses_over_bare": "at most 1.05", "no_misses_sanitized_over_bare": "at most 1.05",
+    "fault_over_restart": "at most 3",
 }
 
 
@@ -81,7 +86,7 @@ def _meaning(name: str) -> str:
 
 
 def _measures(more: bool) -> Iterator[Callable[[], Iterator[tuple[str, float | None]]]]:
-    yield from (_doorbell, _replay, _import, _start)
+    yield from (_doorbell, _replay, _import, _start, _virtual_memory)
     if more:
         yield from (_search, _policies, _terabyte, _map)
 
@@ -92,6 +97,15 @@ def _doorbell() -> Iterator[tuple[str, float | None]]:
     ours, naive = doorbell_ratios()
     yield "hypercall_over_empty_hook", ours
     yield "naive_over_hypercall", naive
+
+
+def _virtual_memory() -> Iterator[tuple[str, float | None]]:
+    from kernel_sim.bench.virtual_memory import fault_over_restart, miss_over_empty_fill, no_misses_over_bare
+
+    yield "miss_over_empty_fill", miss_over_empty_fill()
+    yield "no_misses_over_bare", no_misses_over_bare()
+    yield "no_misses_sanitized_over_bare", no_misses_over_bare(sanitize=True)
+    yield "fault_over_restart", fault_over_restart()
 
 
 def _replay() -> Iterator[tuple[str, float | None]]:

@@ -12,6 +12,7 @@ from kernel_sim.bench.policies import bound_of, measured_policies, policies_over
 from kernel_sim.bench.replaying import replay_over_c
 from kernel_sim.bench.searching import FITS, growth, indexed_over_linear
 from kernel_sim.bench.starting import start_over_numba, terabyte_over_64m
+from kernel_sim.bench.virtual_memory import fault_over_restart, miss_over_empty_fill, no_misses_over_bare
 
 pytestmark = pytest.mark.bench
 
@@ -64,3 +65,16 @@ def test_a_terabyte_starts_like_64_mib() -> None:
 
 def test_a_map_of_a_hundred_million_frames_is_drawn_soon() -> None:
     assert map_png_seconds() <= 3
+
+
+def test_a_miss_costs_little_more_than_an_empty_hook() -> None:
+    assert miss_over_empty_fill() <= 3
+
+
+@pytest.mark.parametrize("sanitize", [False, True])
+def test_without_misses_the_guest_runs_as_in_the_bare_engine(sanitize: bool) -> None:
+    assert no_misses_over_bare(sanitize) <= 1.05
+
+
+def test_a_page_fault_costs_little_more_than_the_engine_s_own_restart() -> None:
+    assert fault_over_restart() <= 3
