@@ -23,7 +23,8 @@ B_JOURNALLED = 65   # the manager's event up to which the journal has told
 B_START_FUNCTION, B_FAULT_ADDRESS, B_INTERRUPTED = 66, 67, 68     # the second is where the engine leaves it; the third, whether Ctrl-C came
 B_MOVED = 69        # whether the host has moved guest memory behind the engine's back since the engine was last started
 B_RUNS = 70         # the process that runs, as the guest kernel says
-BOARD_WORDS = 71
+B_CONTROL_FUNCTION = 71     # the engine's own, for everything else
+BOARD_WORDS = 72
 
 # B_WHY: whether the machine is to go on, and why it is not.
 (RUNNING, WANTS_WINDOW, MOVED, TICK, EXITED, OUT_OF_BUDGET, INTERRUPT, BROKE, PAGE_FAULT, SYSTEM_CALL, FORBIDDEN_PORT,

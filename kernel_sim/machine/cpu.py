@@ -31,6 +31,9 @@ CS, SS, TR, GDTR, IDTR, MSR = (int(getattr(x86, f"UC_X86_REG_{name}")) for name 
 RSP, RBP, RIP, RFLAGS = (int(getattr(x86, f"UC_X86_REG_{name}")) for name in ("RSP", "RBP", "RIP", "RFLAGS"))
 CR0, CR2, CR3 = (int(getattr(x86, f"UC_X86_REG_{name}")) for name in ("CR0", "CR2", "CR3"))
 
+FORGET_CODE = constants.UC_CTL_TB_FLUSH | constants.UC_CTL_IO_WRITE << 30
+"""What the engine's control function is told when the host has changed code, which the engine has not seen. Not from within a hook."""
+
 REGISTERS = ("rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "rsp", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "rip", "rflags")
 
 
@@ -121,9 +124,10 @@ class Cpu:
         """Stop the engine, from any thread."""
         self.uc.emu_stop()
 
-    def forget_code(self) -> None:
-        """Translate all code anew: the engine has not seen that the host has changed memory. Not from within a hook."""
-        self.uc.ctl_flush_tb()
+    @property
+    def control_function(self) -> int:
+        """The address of the engine's function for everything else."""
+        return ctypes.cast(uclib.uc_ctl, ctypes.c_void_p).value or 0
 
     def set_page_table(self, physical: int) -> None:
         """Turn paging on, as it is in long mode, with pages that cannot be executed, and SSE. The walk is ours in any case, but without this a

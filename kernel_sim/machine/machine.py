@@ -157,6 +157,7 @@ class Machine:
         where = address_of(self._board)
         self._board[[board.B_ADDRESS, board.B_READ_FUNCTION, board.B_WRITE_FUNCTION, board.B_START_FUNCTION, board.B_FAULT_ADDRESS]] = (
             where, read, write, start, cpu.fault_address_at)
+        self._board[board.B_CONTROL_FUNCTION] = cpu.control_function
         self._board[board.B_TRANSLATION] = self.ram.shared(abi.BOOT_INFO, abi.dtype(abi.BootInfo))[0]["translation"]
         self._board[[board.B_JOURNAL, board.B_JOURNAL_RECORDS]] = address_of(self._journal), len(self._journal)
         self._board[[board.B_JOURNALLED, board.B_MISSES_OF]] = self.manager.clock, address_of(self._misses)
@@ -205,20 +206,14 @@ class Machine:
         return int(self._board[board.B_WHY])
 
     def _loop(self, stream: Stream | None, progress: Callable[[int], None] | None) -> None:
-        """Run the engine; whenever it stops for a window of operations, for a trap, or because memory has moved, see to that and go on. In a thread
-        of its own."""
+        """Run the engine; whenever it stops for a window of operations or for a trap, see to that and go on. In a thread of its own."""
         rip, trap, where = _signed(self.image.entry), _NO_TRAP, address_of(self._board)
         while not self._interrupted and self._raised is None:
             status = int(run_guest(where, rip, *trap))
             if status == NOT_ENTERED:
                 return
             self._error = self.cpu.words_of(status)
-            if self._board[board.B_MOVED]:
-                self.cpu.forget_code()
-                self._board[board.B_MOVED] = False
-            if self._why == board.MOVED and self._error is None:
-                rip, trap = _signed(self.cpu.rip), _NO_TRAP
-            elif self._why == board.WANTS_WINDOW and stream is not None and self._error is None:
+            if self._why == board.WANTS_WINDOW and stream is not None and self._error is None:
                 self._error = self._next_window(stream)
                 if self._error is not None:
                     return

@@ -23,6 +23,7 @@ from kernel_sim.frames import words_at
 from kernel_sim.machine.abi import FIRMWARE, MICROCODE, TRAP_PORT
 from kernel_sim.machine.board import (
     B_BLOCKS,
+    B_CONTROL_FUNCTION,
     B_ENGINE,
     B_ERROR_CODE,
     B_FAULT_ADDRESS,
@@ -50,12 +51,13 @@ from kernel_sim.machine.board import (
     B_WHY,
     BOARD_WORDS,
     MAX_GRANTS,
+    MOVED,
     PAGE_FAULT,
     RUNNING,
     TICK,
     TRIPLE_FAULT,
 )
-from kernel_sim.machine.cpu import CR2, CS, EXCEPTION, GDTR, IDTR, RFLAGS, RIP, RSP, SS, TR
+from kernel_sim.machine.cpu import CR2, CS, EXCEPTION, FORGET_CODE, GDTR, IDTR, RFLAGS, RIP, RSP, SS, TR
 from kernel_sim.machine.devices import stop
 from kernel_sim.machine.journal import TRAPPED, note
 from kernel_sim.machine.paging import find
@@ -247,8 +249,9 @@ def enter_trap(board: Array, vector: int, code: int, address: int, rip_back: int
 
 @entry
 def run_guest(board_address: int, rip: int, vector: int, code: int, address: int, rip_back: int) -> int:
-    """Run the engine from `rip`, or from the handler of a trap (`vector` is then not NO_TRAP), and deliver page faults and ticks, until there is
-    something else to see to, which B_WHY names; the engine's status, or NOT_ENTERED for a trap that could not be delivered."""
+    """Run the engine from `rip`, or from the handler of a trap (`vector` is then not NO_TRAP), and go on by itself after page faults, ticks and
+    moves of memory, until there is something else to see to, which B_WHY names; the engine's status, or NOT_ENTERED for a trap that could not be
+    delivered."""
     board = words_at(board_address, BOARD_WORDS)
     status = int64(0)
     while True:
@@ -260,9 +263,17 @@ def run_guest(board_address: int, rip: int, vector: int, code: int, address: int
             rip = board[B_NEXT_RIP]
         board[B_WHY] = RUNNING
         status = call_address_5(board[B_START_FUNCTION], board[B_ENGINE], rip, int64(0), int64(0), int64(0)) & 0xFFFF_FFFF
-        if board[B_INTERRUPTED] or board[B_MOVED]:
+        if board[B_MOVED]:
+            call_address_5(board[B_CONTROL_FUNCTION], board[B_ENGINE], int64(FORGET_CODE), int64(0), int64(0), int64(0))
+            board[B_MOVED] = 0
+        if board[B_INTERRUPTED]:
             return int64(status)
         rip_back = int64(0)
+        if board[B_WHY] == MOVED:
+            board[B_WHY] = RUNNING
+            if status == 0:
+                vector, rip = int64(NO_TRAP), register(board, RIP)
+                continue
         if board[B_WHY] == PAGE_FAULT and status == EXCEPTION:
             vector, code, address = board[B_VECTOR], board[B_ERROR_CODE], words_at(board[B_FAULT_ADDRESS], 1)[0]
         elif board[B_WHY] == TICK:
