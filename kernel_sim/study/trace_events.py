@@ -82,6 +82,7 @@ class _Writer:
     events: list[Event] = field(default_factory=list)
     running: int | None = None
     frames: dict[int, int] = field(default_factory=dict)
+    takers: dict[int, int] = field(default_factory=dict)
     changed: set[int] = field(default_factory=set)      # counters to be written when time goes on
     now: int = 0
 
@@ -93,7 +94,7 @@ class _Writer:
         if kind == RUNS:
             self.switch(pid)
         elif kind in (TAKEN, GIVEN_BACK):
-            self.move(pid, b if kind == TAKEN else -b)
+            self.move(pid if kind == TAKEN else None, range(a, a + b))
         elif kind == TRAPPED:
             self.instant(MACHINE, self.words.traps.get(a, f"vector {a}"), {"vector": a, "with": _hex(b)})
         elif kind == COMPACTED:
@@ -128,10 +129,15 @@ class _Writer:
     def turn_of(self, pid: int) -> str:
         return "idle" if pid == MACHINE else "runs"
 
-    def move(self, pid: int, n_frames: int) -> None:
-        self.frames[pid] = self.frames.get(pid, 0) + n_frames
-        self.n_free -= n_frames
-        self.changed.add(pid)
+    def move(self, taker: int | None, pfns: range) -> None:
+        """Frames are taken, or given back by whoever was their last user: they count for who took them until then."""
+        for pfn in pfns:
+            if taker is not None:
+                self.takers[pfn] = taker
+            owner = self.takers[pfn] if taker is not None else self.takers.pop(pfn, MACHINE)
+            self.frames[owner] = self.frames.get(owner, 0) + (1 if taker is not None else -1)
+            self.changed.add(owner)
+        self.n_free += -len(pfns) if taker is not None else len(pfns)
 
     def count(self) -> None:
         """Write the counters that have changed: once for each moment."""
