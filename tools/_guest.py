@@ -130,7 +130,7 @@ def write_timeline(path: str, machine: Machine, start: Start) -> None:
         journal.TRAPPED: events.TRAPPED, journal.COMPACTED: events.COMPACTED,
     }
     words = events.Words(kinds, abi.SYSTEM_CALLS, processes.FAULT_NAMES, processes.ENDED_NAMES, {TIMER: "timer", **faults.VECTORS})
-    events.write_timeline(path, machine.journal, words, _names(machine), start.n_free, machine.blocks)
+    events.write_timeline(path, machine.journal, words, _names(machine), start.n_free, machine.blocks, machine.journal_dropped)
 
 
 def _names(machine: Machine) -> dict[int, str]:
@@ -149,7 +149,8 @@ def report(machine: Machine) -> dict[str, Any]:
     if not processes:
         return {}
     copied = {"growing": machine.segments.frames_copied_growing, "compacting": machine.segments.frames_copied_compacting}
-    return {"translation": machine.translation, **_processes_report(processes, machine), "machine": machine.counts, "frames_copied": copied}
+    return {"translation": machine.translation, **_processes_report(processes, machine), "machine": machine.counts, "frames_copied": copied,
+            "journal_dropped": machine.journal_dropped}
 
 
 def _processes_report(processes: list[ProcessRecord], machine: Machine) -> dict[str, Any]:
@@ -178,6 +179,8 @@ def in_words(report: dict[str, Any]) -> Iterator[str]:
     small = "segments or pages of 4 KiB" if report["translation"] == "segmentation" else "pages of 4 KiB"
     yield (f"  {counts['misses']:,} misses of the translation buffer: {counts['pages_4k']:,} found {small}, {counts['pages_2m']:,} of 2 MiB, "
            f"{counts['pages_1g']:,} of 1 GiB; {counts['page_faults']:,} page faults")
+    if report["journal_dropped"]:
+        yield f"  the journal was full: map and timeline know nothing of the {report['journal_dropped']:,} records that came later"
     if report["translation"] == "segmentation":
         yield f"  frames copied: {copied['growing']:,} because segments grew, {copied['compacting']:,} to move them together"
 

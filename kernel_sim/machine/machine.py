@@ -342,6 +342,11 @@ class Machine:
         return int(self._misses[pid])
 
     @property
+    def journal_dropped(self) -> int:
+        """How many records no longer fitted into the journal."""
+        return int(self._board[board.B_JOURNAL_USED]) - len(self.journal) if len(self._journal) else 0
+
+    @property
     def journal(self) -> Array:
         """What was written down so far (`kernel_sim.machine.journal.RECORD`), in order; nothing when the machine keeps no journal."""
         return self._journal[:min(int(self._board[board.B_JOURNAL_USED]), len(self._journal))]

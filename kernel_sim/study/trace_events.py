@@ -38,18 +38,18 @@ class Words(NamedTuple):
     traps: Mapping[int, str]
 
 
-def write_timeline(path: str | Path, journal: Array, words: Words, names: Mapping[int, str], n_frames: int, end: int) -> None:
+def write_timeline(path: str | Path, journal: Array, words: Words, names: Mapping[int, str], n_frames: int, end: int, n_dropped: int = 0) -> None:
     """Write the timeline of a run of `end` blocks, whole or not at all.
 
     `journal` has the fields time (blocks, ascending), kind, pid, a and b; `names` those of the processes; `n_frames` is how many frames were free
-    before the first was taken.
+    before the first was taken; `n_dropped` how many records the journal had no room for.
     """
-    sealed.write_whole(path, to_json(trace_events(journal, words, names, n_frames, end)).encode())
+    sealed.write_whole(path, to_json(trace_events(journal, words, names, n_frames, end), n_dropped).encode())
 
 
-def to_json(events: Sequence[Event]) -> str:
+def to_json(events: Sequence[Event], n_dropped: int = 0) -> str:
     """The file's text, an event a line."""
-    other = {"time": "guest work: one block of guest code is shown as 1 us"}
+    other: Event = {"time": "guest work: one block of guest code is shown as 1 us", "records dropped": n_dropped}
     lines = ",\n".join(json.dumps(event, separators=(",", ":")) for event in events)
     return f'{{"displayTimeUnit":"ns","otherData":{json.dumps(other)},"traceEvents":[\n{lines}\n]}}\n'
 
