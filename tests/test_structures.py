@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kernel_sim.machine import paging, structures
+from kernel_sim.compiled import interpreted
+from kernel_sim.machine import paging, structures, translation, traps
 from kernel_sim.machine.structures import bits_of, entry_fields, page_fault_in_words, reserved_bits, target_of
 
 # Bit numbers of APM volume 2, figures 5-20 to 5-29, written down a second time.
@@ -35,10 +36,21 @@ def test_the_walks_own_constants() -> None:
     for name, bit in (("PRESENT", "present"), ("WRITABLE", "writable"), ("USER", "user"), ("ACCESSED", "accessed"), ("DIRTY", "dirty")):
         assert getattr(paging, name) == bits_of(structures.PageEntry, **{bit: 1})
     assert bits_of(structures.LargePage, large=1) == paging.LARGE
-    assert bits_of(structures.PageEntry, page=(1 << 40) - 1) == paging.ADDRESS
+    assert bits_of(structures.PageEntry, page=(1 << 40) - 1) == translation.ADDRESS
     assert bits_of(structures.PageEntry, no_execute=1) == paging.NO_EXECUTE & (1 << 64) - 1
     for name, bit in (("PRESENT", "present"), ("WRITE", "write"), ("USER", "user"), ("RESERVED", "reserved_bit"), ("FETCH", "fetch")):
-        assert getattr(paging, f"ERROR_{name}") == bits_of(structures.PageFaultError, **{bit: 1})
+        assert getattr(translation, f"ERROR_{name}") == bits_of(structures.PageFaultError, **{bit: 1})
+
+
+def test_the_traps_own_constants() -> None:
+    tss = structures.Tss.parse(bytes(range(104)))
+    assert tss.rsp[0].to_bytes(8, "little")[0] == traps._TSS_RSP0 and tss.ist[0].to_bytes(8, "little")[0] == traps._TSS_IST + 8
+    kinds = structures.CALL_GATE, structures.INTERRUPT_GATE, structures.TRAP_GATE
+    assert kinds == (traps._GATE_TYPE_CALL, traps._GATE_TYPE_INTERRUPT, traps._GATE_TYPE_TRAP)
+    code = {"present": 1, "not_system": 1, "is_code": 1, "readable": 1, "accessed": 1, "long_mode": 1, "granularity": 1, "limit_high": 0xF,
+            "limit_low": 0xFFFF}
+    assert bits_of(structures.CodeDescriptor, **code) == traps._CODE_DESCRIPTOR
+    assert {vector for vector in range(32) if interpreted(traps.has_error_code)(vector)} == structures.WITH_ERROR_CODE
 
 
 @given(st.integers(0, 2**64 - 1))

@@ -12,7 +12,7 @@ import pytest
 from kernel_sim import FrameManager
 from kernel_sim.allocators.plain import load_policy
 from kernel_sim.compiled import address_of, interpreted
-from kernel_sim.machine import abi, board, paging, walks
+from kernel_sim.machine import abi, board, paging, translation, walks
 from kernel_sim.machine.ram import Ram
 from kernel_sim.machine.walks import in_words, walk_of
 from kernel_sim.units import FRAME_BYTES
@@ -150,14 +150,14 @@ def test_against_the_compiled_walk(seed: int) -> None:
         virtual = sum(index << 39 - 9 * i for i, index in enumerate(indices)) + chance.randrange(4096)
         virtual |= 0xFFFF << 48 if virtual >> 47 & 1 else 0
         mine = walk_of(machine, virtual, 0)
-        for user, access, right in ((True, paging.READ, "read"), (False, paging.WRITE, "write"), (True, paging.FETCH, "execute")):
+        for user, access, right in ((True, translation.READ, "read"), (False, translation.WRITE, "write"), (True, translation.FETCH, "execute")):
             signed = virtual - (1 << 64) if virtual >> 63 else virtual
-            found = walked(machine.board, np.int64(signed), access, paging.Mode(np.int64(0), user, True, True))
+            found = walked(machine.board, np.int64(signed), access, translation.Mode(np.int64(0), user, True, True))
             allowed = mine.rights.user if user else mine.rights.supervisor
-            assert (int(found.physical) != paging.NOWHERE) == (right in allowed), (text(mine), found)
+            assert (int(found.physical) != translation.NOWHERE) == (right in allowed), (text(mine), found)
             if right in allowed:
                 assert mine.physical is not None and int(found.physical) == mine.physical & ~0xFFF
             elif mine.outcome != "no memory":
-                assert bool(int(found.error) & paging.ERROR_RESERVED) == (mine.outcome == "reserved bits")
+                assert bool(int(found.error) & translation.ERROR_RESERVED) == (mine.outcome == "reserved bits")
         outcomes.add(mine.outcome)
     assert outcomes >= {"found", "not present", "reserved bits"}
