@@ -60,6 +60,7 @@ def test_every_moment(seed: int) -> None:
         codes = START.codes()
         codes[list(expected)] = USED
         assert owned.framemap == FrameMap.from_codes(codes)
+    assert owned.time == rows[-1][0] and owned_map(START, moves, 3, {}, 77).time == 77
     most = moves.until_most()
     in_use = [len(books(rows[:n])) for n in range(len(rows) + 1)]
     assert in_use[most] == max(in_use) and in_use.index(max(in_use)) == most

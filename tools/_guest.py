@@ -104,7 +104,7 @@ def owned_map(args: argparse.Namespace, machine: Machine, start: Start) -> Owned
         return None
     moves = moves_of(machine)
     n_moves = moves.until_most() if args.map_at is None else moves.before(args.map_at)
-    return ownership.owned_map(start.framemap, moves, n_moves, _names(machine))
+    return ownership.owned_map(start.framemap, moves, n_moves, _names(machine), args.map_at)
 
 
 def moves_of(machine: Machine) -> Moves:

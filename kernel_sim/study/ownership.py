@@ -92,17 +92,18 @@ class OwnedMap:
         return places
 
 
-def owned_map(start: FrameMap, moves: Moves, n_moves: int, names: Mapping[int, str]) -> OwnedMap:
-    """The memory after the first `n_moves` moves; `start` is how it was before them all."""
+def owned_map(start: FrameMap, moves: Moves, n_moves: int, names: Mapping[int, str], time: int | None = None) -> OwnedMap:
+    """The memory after the first `n_moves` moves, at a `time` (that of the last of them, if it is None); `start` is how it was before them all."""
+    time = time if time is not None else int(moves.time[n_moves - 1]) if n_moves else 0
     pfn, n_frames, owner = moves.pfn[:n_moves], moves.n_frames[:n_moves], moves.owner[:n_moves]
     if not n_moves:
-        return OwnedMap(start, 0, np.zeros(0, np.int32), names, 0)
+        return OwnedMap(start, 0, np.zeros(0, np.int32), names, time)
     first, end = int(pfn.min()), int((pfn + np.abs(n_frames)).max())
     owners, touched = np.full(end - first, NOBODY, np.int32), np.zeros(end - first, bool)
     for at, n, who in zip((pfn - first).tolist(), n_frames.tolist(), owner.tolist(), strict=True):
         owners[at:at + abs(n)] = who if n > 0 else NOBODY
         touched[at:at + abs(n)] = True
-    return OwnedMap(_overlaid(start, first, owners, touched), first, owners, names, int(moves.time[n_moves - 1]))
+    return OwnedMap(_overlaid(start, first, owners, touched), first, owners, names, time)
 
 
 def _overlaid(start: FrameMap, first: int, owners: Array, touched: Array) -> FrameMap:
