@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from kernel_sim.machine.abi import FIRMWARE_BYTES
-from kernel_sim.machine.ram import Ram, firmware_base
+from kernel_sim.machine.ram import Ram, place_outside
 from kernel_sim.zones import Range, intersect, read_memory_map
 
 FOUR_GIB = 1 << 20      # frames
@@ -28,7 +28,7 @@ RECORDED = sorted((Path(__file__).parent / "data/kernel").glob("*/iomem"))
     ([(0, 513), (1024, FOUR_GIB + 512)], (4 << 30) + FIRMWARE_BYTES),   # the hole is not aligned
 ])
 def test_where_the_firmware_lies(frames: list[Range], base: int) -> None:
-    assert firmware_base(frames) == base
+    assert place_outside(frames, FIRMWARE_BYTES) == base
     assert not intersect([(base // 4096, (base + FIRMWARE_BYTES) // 4096)], frames)
 
 
@@ -56,3 +56,10 @@ def test_memory_costs_nothing_until_it_is_touched() -> None:
     ram = Ram([(0, (1 << 32) - 1)])
     ram.bytes[-1] = 7
     assert ram.size == ((1 << 32) - 1) * 4096 and ram.bytes[-1] == 7 and ram.bytes[1 << 43] == 0
+
+
+def test_physical_memory_is_read_wherever_it_is() -> None:
+    ram = Ram([(0, 16)], 5000)
+    ram.bytes[100:104], ram.firmware[0], ram.module_bytes[7] = (1, 2, 3, 4), 9, 8
+    assert ram.read(100, 4) == b"\1\2\3\4" and ram.read(ram.firmware_base, 1) == b"\x09" and ram.read(ram.module_base + 7, 1) == b"\x08"
+    assert ram.read(16 * 4096 - 2, 8) == b"\0\0" and ram.read(16 * 4096, 8) == b"" == ram.read(-8, 8)
