@@ -128,11 +128,20 @@ static void flags(void)
     __asm__ volatile("pushq $0x202; popfq" : : : "cc");
 }
 
+/* An instruction of the vector unit or, for 1, of the floating-point unit: pxor %xmm0, %xmm0; fldz. */
+static void floating(void)
+{
+    if (number[0])
+        __asm__ volatile(".byte 0xd9, 0xee");
+    else
+        __asm__ volatile(".byte 0x66, 0x0f, 0xef, 0xc0");
+}
+
 static const struct {
     const char *name;
     void (*act)(void);
 } scenarios[] = { { "touch", touch }, { "copies", copies }, { "parts", parts }, { "eat", eat }, { "scatter", scatter }, { "noise", noise },
-                  { "flags", flags } };
+                  { "flags", flags }, { "floating", floating } };
 
 int main(const char *argument)
 {
