@@ -8,8 +8,8 @@
 #define DIRECT_MAP 0xffff800000000000
 #define FIRMWARE 0xffffffff80000000
 #define STACK_TOP 0xffffffff80140000
-#define PAGE_TABLES 0xffffffff80140000
 #define BOOT_INFO 0xffffffff801a0000
+#define PAGE_TABLES 0xffffffff80140000
 #define CALL_BOX 0xffffffff801a2000
 #define GUEST_REPORT 0xffffffff801a2800
 #define BATCH 0xffffffff801a3000
