@@ -272,12 +272,12 @@ def test_the_same_run_twice_is_the_same(scenarios: Path, translation: str) -> No
 
 
 @pytest.mark.parametrize(("function", "code", "words"), [
-    ("system_call", "0f0b", r"kernel panic: invalid instruction \(error 0x0\) at rip 0xffffffff8000\w+, .*\n"),          # ud2
-    ("system_call", "31e450", r"kernel panic: double fault \(error 0x0\) at rip 0xffffffff8000\w+, rsp 0x0, cr2 0xf+8\n"),     # xor %esp, %esp; push %rax
-    ("drop_frames", "c3", r"kernel panic: a process has ended and holds frames\n"),     # ret
+    ("system_call", "0f0b", r"kernel panic: invalid instruction \(error 0x0\) at rip 0xffffffff8000\w+, .*\n"),
+    ("system_call", "31e450", r"kernel panic: double fault \(error 0x0\) at rip 0xffffffff8000\w+, rsp 0x0, cr2 0xf+8\n"),
+    ("drop_frames", "c3", r"kernel panic: a process has ended and holds frames\n"),
 ], ids=["invalid", "no stack", "frames kept"])
 def test_a_panic_is_told_of(function: str, code: str, words: str, tmp_path: Path) -> None:
-    """The first instructions of one of its functions are replaced."""
+    """The first instructions of one of its functions are replaced: by ud2; by xor %esp, %esp and push %rax; by ret."""
     image = read_image(find_guest("kernel"))
     symbol = next(symbol for symbol in image.symbols if symbol.name == function)
     data = bytearray(Path(image.path).read_bytes())
