@@ -139,6 +139,13 @@ def test_parts_of_a_mapping_go(n_pages: int, cut: int, large_pages: bool, scenar
     assert exited_well(ran), ran.console
 
 
+def test_what_a_stack_grows_by_is_zero(scenarios: Path, translation: str) -> None:
+    """A page at a time, or, as a segment, to twice its size, with what was in it moved up."""
+    ran = Ran([scenario(scenarios, "deeper")], translation=translation)
+    assert exited_well(ran), ran.console
+    assert ran.faults(1)[2] == (4 if translation == "paging" else 1)
+
+
 # -- segments ---------------------------------------------------------------------------------------------------------------------------
 
 
