@@ -365,7 +365,6 @@ def test_as_many_processes_as_there_are_pids() -> None:
     assert ran.console.count("Hello from ring 3.") == abi.MAX_PROCESSES - 1
 
 
-@pytest.mark.slow
 def test_a_thousand_processes_of_a_gibibyte_each() -> None:
     """In a machine of 4 GiB: each maps 1 GiB and touches four pages of it, far from each other."""
     ran = Ran([find_program("big", "4", 1000)], frames=1 << 20, quantum=5000)
