@@ -112,12 +112,15 @@ forget_page:                    /* void forget_page(uint64_t address) */
     invlpg (%rdi)
     ret
 
-    .globl allow_no_execute
-allow_no_execute:               /* void allow_no_execute(void): sets EFER.NXE */
-    movl $0xc0000080, %ecx
+    .globl processor_set_up
+processor_set_up:               /* void processor_set_up(void) */
+    movl $0xc0000080, %ecx      /* EFER.NXE: pages that cannot be executed */
     rdmsr
     orl $0x800, %eax
     wrmsr
+    movq %cr0, %rax             /* CR0.EM: no floating point, for its registers are nobody's and saved by nobody */
+    orl $4, %eax
+    movq %rax, %cr0
     ret
 
     .globl out_long

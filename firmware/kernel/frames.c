@@ -62,21 +62,3 @@ int make_room(void)
     end_process(largest, ENDED_OUT_OF_MEMORY, 0);
     return lives;
 }
-
-/* Eight words a turn: a block of guest code is what time is measured in. */
-void zero_frame(void *frame)
-{
-    volatile uint64_t *word = frame;
-    for (volatile uint64_t *end = word + FRAME_BYTES / 8; word != end; word += 8)
-        word[0] = word[1] = word[2] = word[3] = word[4] = word[5] = word[6] = word[7] = 0;
-}
-
-void copy_frame(void *to, const void *from)
-{
-    volatile uint64_t *word = to;
-    const uint64_t *source = from;
-    for (volatile uint64_t *end = word + FRAME_BYTES / 8; word != end; word += 8, source += 8) {
-        word[0] = source[0], word[1] = source[1], word[2] = source[2], word[3] = source[3];
-        word[4] = source[4], word[5] = source[5], word[6] = source[6], word[7] = source[7];
-    }
-}

@@ -34,7 +34,7 @@ uint64_t fault_address(void);                   /* CR2 */
 void load_root(uint64_t physical);              /* CR3; also forgets all translations of the user's half */
 uint64_t loaded_root(void);
 void forget_page(uint64_t address);             /* invlpg */
-void allow_no_execute(void);                    /* EFER.NXE */
+void processor_set_up(void);
 void out_long(uint16_t port, uint32_t value);
 
 /* --- process.c --------------------------------------------------------------------------------------------------------------- */
@@ -94,8 +94,16 @@ int64_t users_of(struct task *task, pfn_t pfn);  /* how many have an allocation 
 void count_frames(struct task *task, int64_t n_frames);                         /* the process holds so many more */
 void count_fault(struct task *task, uint64_t address, int kind);                /* FAULT_... */
 int make_room(void);                            /* end the process that holds the most: whether the one whose turn it is lives on */
-void zero_frame(void *frame);
-void copy_frame(void *to, const void *from);
+
+static inline void zero_frame(void *frame)
+{
+    memset(frame, 0, FRAME_BYTES);
+}
+
+static inline void copy_frame(void *to, const void *from)
+{
+    memcpy(to, from, FRAME_BYTES);
+}
 
 static inline void *direct(uint64_t physical)
 {

@@ -18,7 +18,7 @@ void machine_ends(void)
 int main(const struct boot_info *boot)
 {
     tables_set_up();
-    allow_no_execute();
+    processor_set_up();
     used_at_start = memory_info().n_used;
     space = boot->translation == SEGMENTATION ? &segmentation : &paging;
     large_pages_allowed = !(boot->arguments[0] & NO_LARGE_PAGES);

@@ -18,6 +18,7 @@ from kernel_sim.firmware import build
 
 from kernel_sim import FrameManager, load_policy
 from kernel_sim.machine import abi
+from kernel_sim.machine.loader import find_guest, read_image
 from kernel_sim.machine.machine import Machine, Run
 from kernel_sim.machine.modules import Program, find_program
 
@@ -138,6 +139,13 @@ def test_parts_of_a_mapping_go(n_pages: int, cut: int, large_pages: bool, scenar
     assert exited_well(ran), ran.console
 
 
+def test_what_a_stack_grows_by_is_zero(scenarios: Path, translation: str) -> None:
+    """A page at a time, or, as a segment, to twice its size, with what was in it moved up."""
+    ran = Ran([scenario(scenarios, "deeper")], translation=translation)
+    assert exited_well(ran), ran.console
+    assert ran.faults(1)[2] == (4 if translation == "paging" else 1)
+
+
 # -- segments ---------------------------------------------------------------------------------------------------------------------------
 
 
@@ -219,6 +227,13 @@ def test_the_kernel_does_not_run_with_its_users_flags(flags: int, scenarios: Pat
     assert ran.ended()[1] == abi.ENDED_EXIT and "spin: process 2 made 1000 steps, 0 checks failed" in ran.console
 
 
+def test_registers_that_nobody_saves_are_nobodys(scenarios: Path) -> None:
+    """Two processes cannot tell each other anything by way of vector and floating-point registers."""
+    ran = Ran([scenario(scenarios, "floating 0"), scenario(scenarios, "floating 1")])
+    assert ran.ended() == [abi.ENDED_KILLED] * 2
+    assert re.match(r"pid 1 .* killed: invalid instruction, .*\npid 2 .* killed: no coprocessor, ", ran.console)
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_system_calls_at_random(seed: int, scenarios: Path, translation: str) -> None:
     """The process may be ended, or not; the kernel stays, and so does the other one."""
@@ -258,6 +273,27 @@ def test_the_same_run_twice_is_the_same(scenarios: Path, translation: str) -> No
     runs = [Ran([scenario(scenarios, "noise 3 60"), find_program("forktree", "2")], translation=translation, quantum=333) for _ in range(2)]
     assert runs[0].run == runs[1].run
     assert np.array_equal(runs[0].processes, runs[1].processes)
+
+
+# -- when the kernel itself is wrong ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("function", "code", "words"), [
+    ("system_call", "0f0b", r"kernel panic: invalid instruction \(error 0x0\) at rip 0xffffffff8000\w+, .*\n"),
+    ("system_call", "31e450", r"kernel panic: double fault \(error 0x0\) at rip 0xffffffff8000\w+, rsp 0x0, cr2 0xf+8\n"),
+    ("drop_frames", "c3", r"kernel panic: a process has ended and holds frames\n"),
+], ids=["invalid", "no stack", "frames kept"])
+def test_a_panic_is_told_of(function: str, code: str, words: str, tmp_path: Path) -> None:
+    """The first instructions of one of its functions are replaced: by ud2; by xor %esp, %esp and push %rax; by ret."""
+    image = read_image(find_guest("kernel"))
+    symbol = next(symbol for symbol in image.symbols if symbol.name == function)
+    data = bytearray(Path(image.path).read_bytes())
+    original = next(part for address, part, _ in image.parts if address <= symbol.address < address + len(part))
+    at = bytes(data).index(bytes(original)) + symbol.address - image.parts[0][0]
+    data[at:at + len(code) // 2] = bytes.fromhex(code)
+    (tmp_path / "kernel.elf").write_bytes(data)
+    run = Machine(FrameManager(200, "buddy"), tmp_path / "kernel.elf", programs=[find_program("spin", "idle")]).run()
+    assert (run.stopped, run.exit_status) == ("exit", 70) and re.search(words + r"\Z", run.console)
 
 
 # -- programs that are none -------------------------------------------------------------------------------------------------------------
@@ -329,7 +365,6 @@ def test_as_many_processes_as_there_are_pids() -> None:
     assert ran.console.count("Hello from ring 3.") == abi.MAX_PROCESSES - 1
 
 
-@pytest.mark.slow
 def test_a_thousand_processes_of_a_gibibyte_each() -> None:
     """In a machine of 4 GiB: each maps 1 GiB and touches four pages of it, far from each other."""
     ran = Ran([find_program("big", "4", 1000)], frames=1 << 20, quantum=5000)

@@ -128,11 +128,32 @@ static void flags(void)
     __asm__ volatile("pushq $0x202; popfq" : : : "cc");
 }
 
+/* An instruction of the vector unit or, for 1, of the floating-point unit: pxor %xmm0, %xmm0; fldz. */
+static void floating(void)
+{
+    if (number[0])
+        __asm__ volatile(".byte 0xd9, 0xee");
+    else
+        __asm__ volatile(".byte 0x66, 0x0f, 0xef, 0xc0");
+}
+
+/* Fills the stack as it is in the beginning, lets it grow to twice its size, and looks at what is new in it. */
+static void deeper(void)
+{
+    volatile int64_t *end = (volatile int64_t *)SEGMENT_START(STACK_SEGMENT + 1), *old = end - 16 * 1024 / 8;
+    volatile int64_t *word = (volatile int64_t *)((uint64_t)__builtin_frame_address(0) - 1024);
+    while (word > old)
+        *--word = 5;
+    for (word = old - 1; word >= old - 16 * 1024 / 8; word--)
+        check(*word == 0, "below the old end of the stack: %ld\n", *word);
+    check(*old == 5, "the stack has changed\n");
+}
+
 static const struct {
     const char *name;
     void (*act)(void);
 } scenarios[] = { { "touch", touch }, { "copies", copies }, { "parts", parts }, { "eat", eat }, { "scatter", scatter }, { "noise", noise },
-                  { "flags", flags } };
+                  { "flags", flags }, { "floating", floating }, { "deeper", deeper } };
 
 int main(const char *argument)
 {
