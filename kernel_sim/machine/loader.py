@@ -116,6 +116,22 @@ def _part(path: str, data: bytes, header: Any) -> tuple[int, bytes, int]:
     return address, data[offset:offset + in_file], size
 
 
+def debug_information(path: str) -> list[Any]:
+    """The line programs (pyelftools') of an ELF file: which source each address comes from. None where they are missing or broken."""
+    from elftools.common.exceptions import DWARFError, ELFError
+    from elftools.elf.elffile import ELFFile
+
+    try:
+        elf = ELFFile(BytesIO(Path(path).read_bytes()))
+        if not elf.has_dwarf_info():
+            return []
+        dwarf = elf.get_dwarf_info()
+        found = (dwarf.line_program_for_CU(unit) for unit in dwarf.iter_CUs())
+        return [program for program in found if program is not None]
+    except (OSError, ELFError, DWARFError, ValueError, KeyError, IndexError, AttributeError, TypeError, OverflowError, AssertionError):
+        return []
+
+
 def _symbols(elf: Any) -> tuple[Symbol, ...]:
     """The functions, by address. A file without symbols has none."""
     table = elf.get_section_by_name(".symtab")
