@@ -23,12 +23,9 @@ from kernel_sim.machine.abi import (
     SEGMENTATION,
 )
 from kernel_sim.machine.board import (
-    B_FIRMWARE,
     B_FIRMWARE_BASE,
     B_MANAGER_ROOT,
     B_N_SEGMENTS,
-    B_RAM,
-    B_RAM_BYTES,
     B_SEGMENTS,
     B_TRANSLATION,
     B_WATCH,
@@ -65,27 +62,12 @@ from kernel_sim.machine.notebook import (
     WRITE_TO_SHARED,
     WRONG_SPACE,
 )
+from kernel_sim.machine.paging import ADDRESS, CAN_WRITE, FETCH, LARGE, PRESENT, USER, WRITABLE, WRITE, Found, Mode, word_at
 from kernel_sim.machine.shadow_tlb import NO_ENTRY, flush_engine, forget, remember, remembered
 from kernel_sim.segments import is_segment, segments_at
 
-READ, WRITE, FETCH = 16, 17, 18             # the engine's kinds of access
-CAN_READ, CAN_WRITE, CAN_EXECUTE = 1, 2, 4  # its rights
 MAY_WRITE, MAY_USER, MAY_EXECUTE = 1, 2, 4  # what the tables say, in the shadow
-_PRESENT, _WRITABLE, _USER, _LARGE = 1, 2, 4, 1 << 7
-_ADDRESS = 0x000F_FFFF_FFFF_F000
 _DESCRIPTOR_BYTES = 32
-_ROOT_BASE = ~0xFFF
-
-
-@compiled
-def entry_at(board: Array, physical: int) -> int:
-    """Eight bytes of a table, or 0 where there is no memory."""
-    offset = physical - board[B_FIRMWARE_BASE]
-    if 0 <= offset <= FIRMWARE_BYTES - 8:
-        return int64(words_at(board[B_FIRMWARE] + offset, 1)[0])
-    if 0 <= physical <= board[B_RAM_BYTES] - 8:
-        return int64(words_at(board[B_RAM] + physical, 1)[0])
-    return int64(0)
 
 
 @compiled
@@ -172,18 +154,18 @@ def descend(board: Array, notes: Array, table: Table, root: int, virtual: int, o
     for level in range(3, -1, -1):
         shift = int64(12 + 9 * level)
         kind = check_table(board, notes, table, at, owner)
-        entry = entry_at(board, at + ((virtual >> shift) & 511) * 8)
-        if kind != NOTHING or entry & _PRESENT == 0:
+        entry = word_at(board, at + ((virtual >> shift) & 511) * 8)
+        if kind != NOTHING or entry & PRESENT == 0:
             return kind, at, shift, int64(-1)
-        if entry & _WRITABLE == 0:
+        if entry & WRITABLE == 0:
             rights &= ~int64(MAY_WRITE)
-        if entry & _USER == 0:
+        if entry & USER == 0:
             rights &= ~int64(MAY_USER)
         if entry < 0:
             rights &= ~int64(MAY_EXECUTE)
-        if level == 0 or (level < 3 and entry & _LARGE):
+        if level == 0 or (level < 3 and entry & LARGE):
             return int64(NOTHING), at, shift, rights
-        at = entry & int64(_ADDRESS)
+        at = entry & int64(ADDRESS)
     return int64(NOTHING), at, int64(12), int64(-1)
 
 
@@ -192,7 +174,7 @@ def consult(board: Array, notes: Array, table: Table, root: int, virtual: int, p
     """`descend` for segments: the descriptor stands in the root, and must not promise more than the segment has."""
     kind = check_table(board, notes, table, root, owner)
     at = root + ((virtual >> SEGMENT_SHIFT) & (N_SEGMENTS - 1)) * _DESCRIPTOR_BYTES
-    last = entry_at(board, at + 16)
+    last = word_at(board, at + 16)
     flags, segment = last & 0xFFFF_FFFF, (last >> 32) & 0xFFFF_FFFF
     if kind != NOTHING or flags & SEGMENT_PRESENT == 0 or physical < 0:
         return kind, root, int64(12), int64(-1)
@@ -222,7 +204,7 @@ def check_memory_of(notes: Array, virtual: int, physical: int, rights: int, need
     held = remembered(notes, virtual)
     if held == NO_ENTRY:
         return int64(NOTHING)
-    held_frame, held_rights = (held & int64(_ADDRESS)) >> 12, held & 7
+    held_frame, held_rights = (held & int64(ADDRESS)) >> 12, held & 7
     if rights < 0 and held_rights & needed == needed:
         return blame(notes, int64(STALE_UNMAPPED), held_frame, owner, int64(-1))
     if rights >= 0 and physical >= 0 and held_frame != physical >> 12:
@@ -277,15 +259,15 @@ def rights_left(board: Array, notes: Array, table: Table, virtual: int, access: 
 
 
 @compiled
-def watch_access(board: Array, virtual: int, access: int, is_user: bool, root: int, physical: int, may: int) -> int:
-    """A translation is to be filled in, with these rights (0, and `physical` below 0: there is none, or it does not allow the access).
+def watch_access(board: Array, virtual: int, access: int, mode: Mode, found: Found) -> int:
+    """A translation has been found, or not: then there is a page fault.
 
     Returns the rights that it may have, or -1 for a finding, which has been written down and ends the run.
     """
     notes = words_at(board[B_WATCH], NOTEBOOK_WORDS)
     table = open_state(words_at(board[B_MANAGER_ROOT], ROOT_WORDS)).table
+    is_user, root, physical, may = mode.is_user, mode.root, found.physical, found.may
     kind, owner = int64(NOTHING), int64(-1)
-    root = root & int64(_ROOT_BASE)
     if virtual >= 0:
         owner = owner_of_space(board, table, root)
         kind = check_space(board, notes, table, virtual, access, is_user, root, physical, may)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
 
 from kernel_sim.machine.abi import FIRMWARE, FIRMWARE_BYTES
 from kernel_sim.machine.loader import Image
@@ -51,6 +52,38 @@ def addresses_of(ram: Ram, address: int, registers: Mapping[str, int]) -> list[i
                 base, index = (known.get(instruction.reg_name(register) or "", 0) for register in (operand.mem.base, operand.mem.index))
                 found.append((base + index * operand.mem.scale + operand.mem.disp) & 0xFFFF_FFFF_FFFF_FFFF)
     return found
+
+
+class TranslationInstruction(NamedTuple):
+    """An instruction with which a kernel drops translations: `mov cr3`, or `invlpg` of an address made of registers (by name, "" for none)."""
+
+    address: int
+    loads_root: bool
+    base: str = ""
+    index: str = ""
+    scale: int = 1
+    displacement: int = 0
+
+
+_INVLPG, _MOV_CR3 = re.compile(rb"\x0f\x01[\x38-\x3f\x78-\x7f\xb8-\xbf]"), re.compile(rb"\x0f\x22[\xd8-\xdf]")
+
+
+def translation_instructions(ram: Ram, image: Image) -> Iterator[TranslationInstruction]:
+    """Every `mov cr3` and `invlpg` in the image's functions; in all of its code, when it names none."""
+    parts = [(symbol.address, symbol.size) for symbol in image.symbols] or [(first, end - first) for first, end in image.code]
+    for address, size in parts:
+        code = code_at(ram, address, size)
+        if _INVLPG.search(code) or _MOV_CR3.search(code):
+            yield from _translation_instructions_in(ram, address, size)
+
+
+def _translation_instructions_in(ram: Ram, address: int, size: int) -> Iterator[TranslationInstruction]:
+    for found in decode(ram, address, size):
+        if found.mnemonic == "mov" and found.op_str.startswith("cr3"):
+            yield TranslationInstruction(found.address, loads_root=True)
+        elif found.mnemonic == "invlpg":
+            place = found.operands[0].mem
+            yield TranslationInstruction(found.address, False, found.reg_name(place.base) or "", found.reg_name(place.index) or "", place.scale, place.disp)
 
 
 def place(image: Image, address: int) -> str:

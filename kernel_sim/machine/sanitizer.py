@@ -12,7 +12,7 @@ from functools import cache
 
 import numpy as np
 
-from kernel_sim.compiled import Array, Callback, address_of, bind, callback
+from kernel_sim.compiled import Array, Callback, address_of, bind, callback, compiled
 from kernel_sim.errors import Finding
 from kernel_sim.frames import HEAD, RUN_USED, lazy_zeros, state_runs
 from kernel_sim.machine import board, call_watch, notebook, shadow_tlb, stacks
@@ -23,7 +23,7 @@ from kernel_sim.machine.hypercalls import HOOK_TYPES
 from kernel_sim.machine.initialised import MAX_READS, READ_WORDS, memory_hooks
 from kernel_sim.machine.listing import translation_instructions
 from kernel_sim.machine.loader import Image
-from kernel_sim.machine.paging import MISS_TYPES, on_miss
+from kernel_sim.machine.paging import MISS_TYPES, found_page, on_miss
 from kernel_sim.machine.ram import Ram
 from kernel_sim.manager import FrameManager
 from kernel_sim.units import FRAME_BYTES
@@ -147,7 +147,7 @@ def _hooks() -> tuple[Callback, Callback, Callback]:
 @cache
 def watched_miss() -> Callback:
     """`paging.on_miss` with the sanitizer's look at each translation."""
-    return callback(bind(on_miss, "watched", watch=watch_access), *MISS_TYPES)
+    return callback(bind(on_miss, "watched", found_page=compiled(bind(found_page, "watched", watch=watch_access))), *MISS_TYPES)
 
 
 def _plural(count: int, what: str) -> str:
