@@ -11,7 +11,7 @@ empties the engine's buffer and closes them. So no page is ever accessed through
 from __future__ import annotations
 
 from kernel_sim.compiled import Array, compiled, int64
-from kernel_sim.frames import FREE, HOLE, PAD, RESERVED, Table, bytes_at, frame, words_at
+from kernel_sim.frames import FREE, HOLE, PAD, RESERVED, SHARED_HEAD, Table, bytes_at, frame, words_at
 from kernel_sim.ledger import ROOT_WORDS, open_state
 from kernel_sim.machine.abi import (
     FIRMWARE_BYTES,
@@ -65,6 +65,7 @@ from kernel_sim.machine.notebook import (
 from kernel_sim.machine.paging import ADDRESS, CAN_WRITE, FETCH, LARGE, PRESENT, USER, WRITABLE, WRITE, Found, Mode, word_at
 from kernel_sim.machine.shadow_tlb import NO_ENTRY, flush_engine, forget, remember, remembered
 from kernel_sim.segments import is_segment, segments_at
+from kernel_sim.users import holds
 
 MAY_WRITE, MAY_USER, MAY_EXECUTE = 1, 2, 4  # what the tables say, in the shadow
 _DESCRIPTOR_BYTES = 32
@@ -87,15 +88,9 @@ def owner_of_space(board: Array, table: Table, root: int) -> int:
 
 
 @compiled
-def holds(table: Table, pfn: int, owner: int) -> bool:
-    """Whether a frame is an owner's to use."""
-    return bool(frame(table.frames, pfn)["owner"] == owner)
-
-
-@compiled
 def is_shared(table: Table, pfn: int) -> bool:
     """Whether a frame has several users."""
-    return False
+    return pfn >= 0 and frame(table.frames, pfn)["state"] >= SHARED_HEAD
 
 
 @compiled
@@ -108,7 +103,7 @@ def blame(notes: Array, kind: int, pfn: int, owner: int, other: int) -> int:
 
 
 @compiled
-def check_frame(board: Array, notes: Array, table: Table, virtual: int, physical: int, owner: int) -> int:
+def check_frame(board: Array, notes: Array, table: Table, users: Array, virtual: int, physical: int, owner: int) -> int:
     """Whether a frame may be used at all, and through a user's address by this owner (-1: by anybody)."""
     pfn = frame_of(board, table, physical)
     if pfn < 0:
@@ -123,7 +118,7 @@ def check_frame(board: Array, notes: Array, table: Table, virtual: int, physical
         kind = int64(RESERVED_FRAME)
     elif record["state"] == HOLE:
         kind = int64(IN_A_HOLE) if virtual >= 0 else int64(NOTHING)    # through the direct map, the engine itself finds nothing there
-    elif virtual >= 0 and owner >= 0 and not holds(table, pfn, owner):
+    elif virtual >= 0 and owner >= 0 and not holds(table, users, pfn, owner):
         kind = int64(FOREIGN)
     return blame(notes, kind, pfn, owner, int64(0))
 
@@ -265,14 +260,15 @@ def watch_access(board: Array, virtual: int, access: int, mode: Mode, found: Fou
     Returns the rights that it may have, or -1 for a finding, which has been written down and ends the run.
     """
     notes = words_at(board[B_WATCH], NOTEBOOK_WORDS)
-    table = open_state(words_at(board[B_MANAGER_ROOT], ROOT_WORDS)).table
+    state = open_state(words_at(board[B_MANAGER_ROOT], ROOT_WORDS))
+    table = state.table
     is_user, root, physical, may = mode.is_user, mode.root, found.physical, found.may
     kind, owner = int64(NOTHING), int64(-1)
     if virtual >= 0:
         owner = owner_of_space(board, table, root)
         kind = check_space(board, notes, table, virtual, access, is_user, root, physical, may)
     if kind == NOTHING and physical >= 0 and may:
-        kind = check_frame(board, notes, table, virtual, physical, owner)
+        kind = check_frame(board, notes, table, state.users, virtual, physical, owner)
         if kind == NOTHING and virtual >= 0 and access == WRITE and is_shared(table, frame_of(board, table, physical)):
             kind = blame(notes, int64(WRITE_TO_SHARED), physical >> 12, owner, int64(0))
     if kind == NOTHING:

@@ -14,7 +14,7 @@ import numpy as np
 
 from kernel_sim.compiled import Array, Callback, address_of, bind, callback, compiled
 from kernel_sim.errors import Finding
-from kernel_sim.frames import HEAD, RUN_USED, lazy_zeros, state_runs
+from kernel_sim.frames import HEAD, RUN_USED, SHARED_HEAD, lazy_zeros, state_runs
 from kernel_sim.machine import board, call_watch, notebook, shadow_tlb, stacks
 from kernel_sim.machine.access_watch import watch_access
 from kernel_sim.machine.cpu import Cpu
@@ -116,7 +116,7 @@ class Sanitizer:
         firsts, kinds = state_runs(self.manager.table)
         for first, end in zip(firsts[kinds == RUN_USED].tolist(), np.append(firsts[1:], len(frames))[kinds == RUN_USED].tolist(), strict=True):
             part = frames[first:end]
-            heads = first + np.flatnonzero(np.isin(part["state"], HEADS))
+            heads = first + np.flatnonzero(np.isin(part["state"], _HEADS))
             ends = [*heads[1:].tolist(), end]
             found += [(head, stop) for head, stop in zip(heads.tolist(), ends, strict=True) if frames[head]["event"]]
         return found
@@ -133,7 +133,7 @@ class Sanitizer:
                 cpu.hook_instruction(dropped, instruction.address, address_of(site))
 
 
-HEADS = (HEAD,)
+_HEADS = (HEAD, SHARED_HEAD)
 
 
 @cache
