@@ -4,8 +4,9 @@ The engine asks for a translation once, and then accesses the page without a que
 makes one look enough: whenever a frame changes hands, the engine's buffer is emptied (`kernel_sim.machine.call_watch`), and a frame that is a page
 table, or that several use, is filled in without the right to write, so that the next write comes by here again.
 
-A write to a page table may change any translation. The first one opens the tables; the next translation that comes out of a table in a frame
-empties the engine's buffer and closes them. So no page is ever accessed through an entry that was changed after it was looked at.
+A write to a page table may change any translation. The first one empties the engine's buffer, and opens the tables; the next translation that comes
+out of a table in a frame empties it again, and closes them. So while tables can be written without a question there is no translation out of
+them in the buffer, and no page is ever accessed through an entry that was changed after it was looked at.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ from kernel_sim.machine.notebook import (
     FREED_TABLE,
     IN_A_HOLE,
     N_ACCESS,
+    N_CACHED,
     N_FRAME,
     N_IS_USER,
     N_KIND,
@@ -231,6 +233,7 @@ def check_space(board: Array, notes: Array, table: Table, virtual: int, access: 
         forget(notes, virtual)      # a page fault drops what the processor knew of the page
         return int64(NOTHING)
     remember(notes, virtual, shift, physical, rights)
+    notes[N_CACHED] = 1
     pfn = frame_of(board, table, physical)
     if pfn >= 0 and is_user and rights & MAY_WRITE and bytes_at(notes[N_TABLES], len(table.frames))[pfn]:
         return blame(notes, int64(EXPOSED_TABLE), pfn, owner, int64(0))
@@ -245,6 +248,8 @@ def rights_left(board: Array, notes: Array, table: Table, virtual: int, access: 
         return may
     if bytes_at(notes[N_TABLES], len(table.frames))[pfn]:
         if access == WRITE:
+            if notes[N_CACHED]:
+                flush_engine(board, notes)
             notes[N_TABLES_OPEN] = 1
             return may
         return may & ~int64(CAN_WRITE)
@@ -263,8 +268,9 @@ def watch_access(board: Array, virtual: int, access: int, mode: Mode, found: Fou
     state = open_state(words_at(board[B_MANAGER_ROOT], ROOT_WORDS))
     table = state.table
     is_user, root, physical, may = mode.is_user, mode.root, found.physical, found.may
-    kind, owner = int64(NOTHING), int64(-1)
-    if virtual >= 0:
+    owner = int64(-1)
+    kind = check_table(board, notes, table, root, owner)
+    if kind == NOTHING and virtual >= 0:
         owner = owner_of_space(board, table, root)
         kind = check_space(board, notes, table, virtual, access, is_user, root, physical, may)
     if kind == NOTHING and physical >= 0 and may:

@@ -16,6 +16,7 @@ from kernel_sim.ledger import CLOCK, ROOT_WORDS, State, open_state
 from kernel_sim.machine import abi
 from kernel_sim.machine.abi import DOORBELL_PORT, NOTE, NOTE_ENDED, NOTE_RUNS
 from kernel_sim.machine.board import B_CALL_BOX, B_MANAGER_ROOT, B_RAM, B_WATCH, BOARD_WORDS, FINDING
+from kernel_sim.machine.cpu import CR3
 from kernel_sim.machine.devices import has_ended, stop
 from kernel_sim.machine.notebook import (
     BAD_FREE,
@@ -33,6 +34,8 @@ from kernel_sim.machine.notebook import (
     N_WRITTEN,
     NOTEBOOK_WORDS,
 )
+from kernel_sim.machine.paging import ADDRESS
+from kernel_sim.machine.registers import register
 from kernel_sim.machine.shadow_tlb import flush_engine
 from kernel_sim.machine.stacks import keep_stack
 from kernel_sim.units import FRAME_BYTES
@@ -70,7 +73,8 @@ def given_back(board: Array, notes: Array, state: State, event: Any, stack: int)
         stacks[pfn] = stack
         if tables[pfn]:
             tables[pfn] = 0
-    if granted <= MOST_FILLED:
+    root = (register(board, CR3) & ADDRESS) // FRAME_BYTES
+    if granted <= MOST_FILLED and not first <= root < first + granted:      # a guest that frees its own root shall live to be told so
         words = words_at(board[B_RAM] + first * FRAME_BYTES, granted * (FRAME_BYTES // 8))
         for i in range(len(words)):
             words[i] = _PATTERN_WORD

@@ -54,7 +54,7 @@ class Evidence:
         notes = {name: int(self.notes[getattr(notebook, name)]) for name in ("N_KIND", "N_FRAME", "N_OWNER", "N_OTHER", "N_VIRTUAL", "N_ACCESS")}
         kind, pfn, rip = notes["N_KIND"], notes["N_FRAME"], self.cpu.rip
         if kind == notebook.BAD_FREE:
-            return self._bad_free(pfn, notes["N_OTHER"])
+            return self._bad_free(pfn, notes["N_OTHER"], notes["N_OWNER"])
         if kind == notebook.NEVER_ALLOCATED and self._in_front_of(pfn) is not None:
             kind = notebook.OVERRUN
         access = _ACCESSES.get(notes["N_ACCESS"], "read")
@@ -86,15 +86,21 @@ class Evidence:
         return Finding(f"{kind}: {what}, by `{instruction_at(self.ram, rip)}` at {self.line_at(rip)}", rip=rip, kind=kind, pfn=pfn, address=address,
                        access=access, owner=int(record["owner"]), event=int(record["event"]), details=tuple(details))
 
-    def _bad_free(self, pfn: int, status: int) -> Finding:
+    def _bad_free(self, pfn: int, status: int, other: int) -> Finding:
         """A free that was refused: the instruction of interest is the one that asked for it, not the one that rang the doorbell."""
         callers = calls_in(stack_at(self.stacks, int(self.notes[notebook.N_STACK])))
-        rip = callers[-2] if len(callers) > 1 else self.cpu.rip
-        kind = _BAD_FREES.get(status, "bad free")
-        record, facts = self._record(pfn), [*self._facts(notebook.BAD_FREE, pfn, 0, 0), *self._stack("at", callers)]
-        return Finding(f"{kind}: frame {pfn:#x}, {events.STATUS_NAMES[status]}, asked for at {self.line_at(rip)}", rip=rip, kind=kind, pfn=pfn,
-                       address=None, access=None, owner=int(record["owner"]), event=int(record["event"]),
-                       details=tuple([*facts, *self._history(pfn)]))
+        rip = next((call for call in callers if self._file_of(call) != self._file_of(callers[0])), self.cpu.rip)
+        record = self._record(pfn)
+        is_anothers = status == events.NOT_ALLOCATED and STATE_NAMES[record["state"]].startswith("allocated") and other not in (0, record["owner"])
+        kind = "free by another" if is_anothers else _BAD_FREES.get(status, "bad free")
+        who = [f"owner {other} would have freed it"] if is_anothers else []
+        return Finding(f"{kind}: of frame {pfn:#x}, asked for at {self.line_at(rip)}", rip=rip, kind=kind, pfn=pfn, address=None, access=None,
+                       owner=int(record["owner"]), event=int(record["event"]),
+                       details=(*self._facts(notebook.BAD_FREE, pfn, 0, 0), *who, *self._stack("at", callers), *self._history(pfn)))
+
+    def _file_of(self, address: int) -> str:
+        """The source that an address comes from: the library's calls are not what a reader looks for."""
+        return (source_lines(self.image.path).line_of(address) or "").rpartition(":")[0]
 
     def _facts(self, kind: int, pfn: int, owner: int, other: int) -> list[str]:
         """What is known of the frame, and why the access is wrong."""

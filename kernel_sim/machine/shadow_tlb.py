@@ -16,7 +16,7 @@ from kernel_sim.compiled import Array, call_address_3, compiled, int64
 from kernel_sim.frames import words_at
 from kernel_sim.machine.board import B_ENGINE, B_WATCH, BOARD_WORDS
 from kernel_sim.machine.cpu import FLUSH_TRANSLATIONS
-from kernel_sim.machine.notebook import N_EPOCH, N_FLUSH_FUNCTION, N_SHADOW, N_TABLES_OPEN, NOTEBOOK_WORDS
+from kernel_sim.machine.notebook import N_CACHED, N_EPOCH, N_FLUSH_FUNCTION, N_SHADOW, N_TABLES_OPEN, NOTEBOOK_WORDS
 from kernel_sim.machine.registers import register
 
 SHADOW_BITS = 16
@@ -75,6 +75,7 @@ def flush_engine(board: Array, notes: Array) -> None:
     """Empty the engine's buffer, so that the next access to any page is looked at. The guest does not notice, and the shadow stays."""
     call_address_3(notes[N_FLUSH_FUNCTION], board[B_ENGINE], int64(FLUSH_TRANSLATIONS), int64(0))
     notes[N_TABLES_OPEN] = 0
+    notes[N_CACHED] = 0
 
 
 def on_root_loaded(engine: int, address: int, size: int, board_address: int) -> None:
