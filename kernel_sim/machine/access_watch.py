@@ -70,7 +70,7 @@ from kernel_sim.segments import is_segment, segments_at
 from kernel_sim.users import holds
 
 MAY_WRITE, MAY_USER, MAY_EXECUTE = 1, 2, 4  # what the tables say, in the shadow
-_DESCRIPTOR_BYTES = 32
+DESCRIPTOR_BYTES = 32
 
 
 @compiled
@@ -170,7 +170,7 @@ def descend(board: Array, notes: Array, table: Table, root: int, virtual: int, o
 def consult(board: Array, notes: Array, table: Table, root: int, virtual: int, physical: int, owner: int) -> tuple[int, int, int, int]:
     """`descend` for segments: the descriptor stands in the root, and must not promise more than the segment has."""
     kind = check_table(board, notes, table, root, owner)
-    at = root + ((virtual >> SEGMENT_SHIFT) & (N_SEGMENTS - 1)) * _DESCRIPTOR_BYTES
+    at = root + ((virtual >> SEGMENT_SHIFT) & (N_SEGMENTS - 1)) * DESCRIPTOR_BYTES
     last = word_at(board, at + 16)
     flags, segment = last & 0xFFFF_FFFF, (last >> 32) & 0xFFFF_FFFF
     if kind != NOTHING or flags & SEGMENT_PRESENT == 0 or physical < 0:

@@ -120,7 +120,7 @@ class Cpu:
         self._hook(UC_HOOK_CODE, hook, data, first=address, last=address)
 
     def hook_memory(self, on_read: Callback, on_write: Callback, data: int) -> None:
-        """Called before every read and every write of the guest, with its virtual address. That makes them several times as slow."""
+        """Called before every read and every write of the guest, with its physical address. That makes them several times as slow."""
         self._hook(UC_HOOK_MEM_READ, on_read, data)
         self._hook(UC_HOOK_MEM_WRITE, on_write, data)
 

@@ -63,13 +63,13 @@ class Evidence:
         ring = " from ring 3" if self.notes[notebook.N_IS_USER] else ""
         return self._made(notebook.KINDS[kind], f"{access} of {address:#x}{ring}, frame {pfn:#x}", rip, pfn, address, access, facts)
 
-    def read(self, rip: int, virtual: int, pfn: int, stack: int) -> Finding:
-        """An uninitialised read."""
-        rip, address = rip & _WORD, virtual & _WORD
-        callers = calls_in(stack_at(self.stacks, stack))
-        record = self._record(pfn)
-        facts = [f"nobody has written there since event {record['event']} gave the frame to owner {record['owner']}", *self._stack("at", [rip, *callers])]
-        return self._made(notebook.KINDS[notebook.UNINITIALISED], f"read of {address:#x}, frame {pfn:#x}", rip, pfn, address, "read", facts)
+    def read(self, rip: int, physical: int, is_user: int, stack: int) -> Finding:
+        """An uninitialised read. Of its address only the physical one is known."""
+        rip, pfn = rip & _WORD, physical // FRAME_BYTES
+        facts = [self._state_of(pfn), "nobody has written there since", *self._stack("at", [rip, *calls_in(stack_at(self.stacks, stack))])]
+        ring = " from ring 3" if is_user else ""
+        return self._made(notebook.KINDS[notebook.UNINITIALISED], f"read of byte {physical % FRAME_BYTES:#x}{ring}, frame {pfn:#x}", rip, pfn, None,
+                          "read", facts)
 
     def line_at(self, address: int) -> str:
         """`0xffffffff80000123 (sign+0x12) programs/bugs.c:31`."""
