@@ -1,0 +1,93 @@
+"""The sanitizer against bugs that were put in on purpose: each is caught by its name, at its line, and its correct twin is passed over.
+
+The bugs are functions of firmware/programs/bugs.c; the line of a bug is found there by what the function says.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+
+from kernel_sim import FrameManager, Zone
+from kernel_sim.machine.machine import Machine, Run
+
+SOURCE = Path(str(files("kernel_sim.firmware"))) / "programs" / "bugs.c"
+N_FRAMES, RESERVED = 2048, 2001
+
+CAUGHT = {
+    "use_after_free": "use after free: write of", "read_after_free": "use after free: read of", "use_after_batch_free": "use after free: read of",
+    "use_after_partial_free": "use after free: write of", "overrun": "overrun: write of", "underrun": "use after free: write of",
+    "use_of_padding": "use of padding: write of", "use_of_reserved": "use of a reserved frame: read of", "double_free": "double free: of frame",
+    "interior_free": "free inside an allocation: of frame", "free_of_nothing": "free of what is not allocated: of frame",
+    "free_by_another": "free by another: of frame", "read_uninitialised": "uninitialised read: read of byte 0x40",
+    "stack_into_guard": "page fault: write to", "beyond_segment": "use of padding: write of", "freed_segment": "use after free: write of",
+    "stale_after_unmap": "stale translation after unmap: read of 0x600000", "missing_invlpg": "stale translation: read of 0x600000",
+    "invlpg_of_the_wrong_page": "stale translation: read of 0x600000", "second_change_without_invlpg": "stale translation: write of 0x600000",
+    "protected_without_invlpg": "stale rights: write of 0x600000", "wrong_address_space": "wrong address space: fetch of 0x400000 from ring 3",
+    "double_mapping": "use of another's frame: read of 0x600000 from ring 3", "dangling_mapping": "use after free: read of 0x601000",
+    "large_page_of_freed_frames": "use after free: write of 0x900000", "mapping_of_reserved": "use of a reserved frame: read of 0x600000",
+    "jump_into_freed_code": "use after free: fetch of 0x401000 from ring 3", "freed_page_table": "page table in a freed frame: read of 0x600000",
+    "freed_directory": "page table in a freed frame: read of 0x600000", "freed_root": "page table in a freed frame: read of",
+    "table_of_another": "another's page table: read of 0x600000",
+    "table_for_ring_3": "page table writable from ring 3: read of 0x601000 from ring 3",
+    "write_through": "write to a shared frame: write of 0x600000 from ring 3",
+    "write_through_after_share": "write to a shared frame: write of 0x600000 from ring 3",
+    "too_few_references": "use after free: read of 0x600000 from ring 3",
+    "page_of_another": "uninitialised read: read of byte 0x0 from ring 3",
+}
+"""What the report of each bug begins with."""
+
+LEAKED = {"leaked_frame": "2 frames in 1 allocation of owner 1, who has ended", "leaked_remainder": "2 frames in 1 allocation of owner 1, who has ended",
+          "leaked_page_table": "1 frame in 1 allocation of owner 1, who has ended, 1 of them page tables"}
+
+NEEDS_BYTES = ("read_uninitialised", "page_of_another")
+"""Found only where every byte is kept book of."""
+
+
+@cache
+def names() -> list[str]:
+    """The bugs by their number, as the program lists them."""
+    return re.findall(r"BUG\((\w+)\)", SOURCE.read_text(encoding="utf-8").partition("#define BUG(name)")[2])
+
+
+def play(name: str, is_right: bool, **options: bool) -> Run:
+    manager = FrameManager([Zone("Low", ((0, N_FRAMES),), reserved=((2000, 2004),))])
+    options = options or {"sanitize": True, "uninitialised": name in NEEDS_BYTES}
+    done = Machine(manager, "bugs", arguments=(names().index(name), is_right, RESERVED), budget=3_000_000, **options).run()
+    manager.check()
+    assert done.console.startswith(name)
+    return done
+
+
+def test_every_bug_has_a_name_to_be_caught_by() -> None:
+    assert set(names()) == {*CAUGHT, *LEAKED}
+    assert len(names()) > 20
+
+
+@pytest.mark.parametrize("name", CAUGHT)
+def test_caught_by_name(name: str) -> None:
+    done = play(name, is_right=False)
+    assert not done.ok
+    said = str(done.findings[0] if done.findings else done.fault)
+    assert said.startswith(CAUGHT[name]), said
+    if name not in NEEDS_BYTES:     # what was never written does not stop the run
+        assert done.stopped == "fault" and str(done.fault) == said
+
+
+@pytest.mark.parametrize("name", LEAKED)
+def test_leaks_by_name(name: str) -> None:
+    done = play(name, is_right=False)
+    assert (done.stopped, done.exit_status, done.ok) == ("exit", 0, False)
+    leaked = [leak for leak in done.leaks if leak.has_ended]
+    assert [str(leak) for leak in leaked] == [LEAKED[name]]
+    assert any(f"({name}+" in line and "programs/bugs.c:" in line for line in leaked[0].stack)
+
+
+@pytest.mark.parametrize("name", [*CAUGHT, *LEAKED])
+def test_the_correct_twin_is_passed_over(name: str) -> None:
+    done = play(name, is_right=True)
+    assert done.ok and done.findings == () and done.fault is None and not any(leak.has_ended for leak in done.leaks)
