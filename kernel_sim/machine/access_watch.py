@@ -22,6 +22,7 @@ from kernel_sim.machine.abi import (
     SEGMENT_SHIFT,
     SEGMENT_WRITABLE,
     SEGMENTATION,
+    SegmentDescriptor,
 )
 from kernel_sim.machine.board import (
     B_FIRMWARE_BASE,
@@ -44,6 +45,7 @@ from kernel_sim.machine.notebook import (
     N_ACCESS,
     N_CACHED,
     N_FRAME,
+    N_IN_SEGMENT,
     N_IS_USER,
     N_KIND,
     N_OTHER,
@@ -64,13 +66,14 @@ from kernel_sim.machine.notebook import (
     WRITE_TO_SHARED,
     WRONG_SPACE,
 )
-from kernel_sim.machine.paging import ADDRESS, CAN_WRITE, FETCH, LARGE, PRESENT, USER, WRITABLE, WRITE, Found, Mode, word_at
+from kernel_sim.machine.paging import LARGE, PRESENT, USER, WRITABLE
 from kernel_sim.machine.shadow_tlb import NO_ENTRY, flush_engine, forget, remember, remembered
-from kernel_sim.segments import is_segment, segments_at
+from kernel_sim.machine.translation import ADDRESS, CAN_WRITE, FETCH, WRITE, Found, Mode, word_at
+from kernel_sim.segment_records import is_segment, segments_at
 from kernel_sim.users import holds
 
 MAY_WRITE, MAY_USER, MAY_EXECUTE = 1, 2, 4  # what the tables say, in the shadow
-DESCRIPTOR_BYTES = 32
+_DESCRIPTOR_BYTES = SegmentDescriptor.sizeof()
 
 
 @compiled
@@ -120,7 +123,7 @@ def check_frame(board: Array, notes: Array, table: Table, users: Array, virtual:
         kind = int64(RESERVED_FRAME)
     elif record["state"] == HOLE:
         kind = int64(IN_A_HOLE) if virtual >= 0 else int64(NOTHING)    # through the direct map, the engine itself finds nothing there
-    elif virtual >= 0 and owner >= 0 and not holds(table, users, pfn, owner):
+    elif virtual >= 0 and owner >= 0 and notes[N_IN_SEGMENT] == 0 and not holds(table, users, pfn, owner):
         kind = int64(FOREIGN)
     return blame(notes, kind, pfn, owner, int64(0))
 
@@ -168,9 +171,10 @@ def descend(board: Array, notes: Array, table: Table, root: int, virtual: int, o
 
 @compiled
 def consult(board: Array, notes: Array, table: Table, root: int, virtual: int, physical: int, owner: int) -> tuple[int, int, int, int]:
-    """`descend` for segments: the descriptor stands in the root, and must not promise more than the segment has."""
+    """`descend` for segments: the descriptor stands in the root, and must not promise more than the segment has. Who may use a segment is not written
+    anywhere but there: of a segment's frames the one who asked first is the owner, also when only those are left who share it."""
     kind = check_table(board, notes, table, root, owner)
-    at = root + ((virtual >> SEGMENT_SHIFT) & (N_SEGMENTS - 1)) * DESCRIPTOR_BYTES
+    at = root + ((virtual >> SEGMENT_SHIFT) & (N_SEGMENTS - 1)) * _DESCRIPTOR_BYTES
     last = word_at(board, at + 16)
     flags, segment = last & 0xFFFF_FFFF, (last >> 32) & 0xFFFF_FFFF
     if kind != NOTHING or flags & SEGMENT_PRESENT == 0 or physical < 0:
@@ -178,7 +182,9 @@ def consult(board: Array, notes: Array, table: Table, root: int, virtual: int, p
     segments = segments_at(board[B_SEGMENTS], board[B_N_SEGMENTS])
     if is_segment(segments, segment):
         first = int64(segments[segment]["base"])
-        if physical < first or physical >= first + int64(segments[segment]["bound"]):
+        if first <= physical < first + int64(segments[segment]["bound"]):
+            notes[N_IN_SEGMENT] = 1
+        else:
             kind = blame(notes, int64(BEYOND_SEGMENT), physical >> 12, owner, segment)
     rights = int64(MAY_USER)
     if flags & SEGMENT_WRITABLE:
@@ -267,6 +273,7 @@ def watch_access(board: Array, virtual: int, access: int, mode: Mode, found: Fou
     notes = words_at(board[B_WATCH], NOTEBOOK_WORDS)
     state = open_state(words_at(board[B_MANAGER_ROOT], ROOT_WORDS))
     table = state.table
+    notes[N_IN_SEGMENT] = 0
     is_user, root, physical, may = mode.is_user, mode.root, found.physical, found.may
     owner = int64(-1)
     kind = check_table(board, notes, table, root, owner)

@@ -11,10 +11,10 @@ from typing import Any
 from kernel_sim import events
 from kernel_sim.compiled import Array, array_view, compiled, int64
 from kernel_sim.events import OK, RING_EVENTS
-from kernel_sim.frames import bytes_at, half_words_at, words_at
+from kernel_sim.frames import FREE, bytes_at, frame, half_words_at, words_at
 from kernel_sim.ledger import CLOCK, ROOT_WORDS, State, open_state
 from kernel_sim.machine import abi
-from kernel_sim.machine.abi import DOORBELL_PORT, NOTE, NOTE_ENDED, NOTE_RUNS
+from kernel_sim.machine.abi import DOORBELL_PORT, NOTE, NOTE_ENDED, NOTE_RUNS, NOTE_STARTED, SEGMENT_COMPACT, SEGMENT_GROW
 from kernel_sim.machine.board import B_CALL_BOX, B_MANAGER_ROOT, B_RAM, B_WATCH, BOARD_WORDS, FINDING
 from kernel_sim.machine.cpu import CR3
 from kernel_sim.machine.devices import has_ended, stop
@@ -34,10 +34,10 @@ from kernel_sim.machine.notebook import (
     N_WRITTEN,
     NOTEBOOK_WORDS,
 )
-from kernel_sim.machine.paging import ADDRESS
 from kernel_sim.machine.registers import register
 from kernel_sim.machine.shadow_tlb import flush_engine
 from kernel_sim.machine.stacks import keep_stack
+from kernel_sim.machine.translation import ADDRESS
 from kernel_sim.units import FRAME_BYTES
 
 PATTERN = 0xDD
@@ -52,15 +52,29 @@ boxes_at = array_view(abi.dtype(abi.CallBox))
 
 
 @compiled
-def taken(notes: Array, state: State, event: Any, stack: int) -> None:
-    """Frames were allocated."""
-    stacks = half_words_at(notes[N_STACK_OF_ALLOC], len(state.table.frames))
+def taken(board: Array, notes: Array, state: State, event: Any, stack: int) -> None:
+    """Frames were allocated. Those of a segment that moves hold what it held before."""
+    n_frames = len(state.table.frames)
+    stacks, tables = half_words_at(notes[N_STACK_OF_ALLOC], n_frames), bytes_at(notes[N_TABLES], n_frames)
+    call = boxes_at(board[B_CALL_BOX], 1)[0]["call"]
+    bits = int64(-1 if call == SEGMENT_GROW or call == SEGMENT_COMPACT else 0)
     for pfn in range(int64(event["pfn"]), int64(event["pfn"]) + int64(event["granted"])):
         stacks[pfn] = stack
+        if tables[pfn]:
+            tables[pfn] = 0
         if notes[N_WRITTEN]:
             written = words_at(notes[N_WRITTEN] + pfn * (8 * _BITMAP_WORDS), _BITMAP_WORDS)
             for i in range(_BITMAP_WORDS):
-                written[i] = 0
+                written[i] = bits
+
+
+@compiled
+def fill(board: Array, state: State, pfn: int) -> None:
+    """Fill a frame with the pattern, if it is still free after the whole call; but not the root: a guest that frees its own shall live to be told."""
+    if frame(state.table.frames, pfn)["state"] == FREE and (register(board, CR3) & ADDRESS) // FRAME_BYTES != pfn:
+        words = words_at(board[B_RAM] + pfn * FRAME_BYTES, FRAME_BYTES // 8)
+        for i in range(len(words)):
+            words[i] = _PATTERN_WORD
 
 
 @compiled
@@ -73,18 +87,16 @@ def given_back(board: Array, notes: Array, state: State, event: Any, stack: int)
         stacks[pfn] = stack
         if tables[pfn]:
             tables[pfn] = 0
-    root = (register(board, CR3) & ADDRESS) // FRAME_BYTES
-    if granted <= MOST_FILLED and not first <= root < first + granted:      # a guest that frees its own root shall live to be told so
-        words = words_at(board[B_RAM] + first * FRAME_BYTES, granted * (FRAME_BYTES // 8))
-        for i in range(len(words)):
-            words[i] = _PATTERN_WORD
+    if granted <= MOST_FILLED:
+        for pfn in range(first, first + granted):
+            fill(board, state, pfn)
 
 
 @compiled
 def read_event(board: Array, notes: Array, state: State, event: Any, stack: int) -> bool:
     """Look at one event. Whether the engine's buffer is to be emptied."""
     if event["kind"] == events.ALLOC and event["status"] == OK:
-        taken(notes, state, event, stack)
+        taken(board, notes, state, event, stack)
         return False
     if event["kind"] == events.FREE and event["status"] == OK:
         given_back(board, notes, state, event, stack)
@@ -105,8 +117,8 @@ def read_note(board: Array, notes: Array) -> bool:
     box = boxes_at(board[B_CALL_BOX], 1)[0]
     if box["call"] != NOTE:
         return False
-    if box["segment"] == NOTE_ENDED:
-        bytes_at(notes[N_ENDED], 1 << 16)[int64(box["owner"])] = 1
+    if box["segment"] == NOTE_ENDED or box["segment"] == NOTE_STARTED:
+        bytes_at(notes[N_ENDED], 1 << 16)[int64(box["owner"])] = 1 if box["segment"] == NOTE_ENDED else 0
     if box["segment"] != NOTE_RUNS:
         return False
     notes[N_RUNNING] = box["owner"]

@@ -18,10 +18,10 @@ from kernel_sim.machine import notebook
 from kernel_sim.machine.cpu import Cpu
 from kernel_sim.machine.listing import addresses_of, instruction_at, place
 from kernel_sim.machine.loader import Image
-from kernel_sim.machine.paging import FETCH, WRITE
 from kernel_sim.machine.ram import Ram
 from kernel_sim.machine.source_lines import source_lines
 from kernel_sim.machine.stacks import DEPTH, calls_in, read_stack, stack_at
+from kernel_sim.machine.translation import FETCH, WRITE
 from kernel_sim.manager import FrameManager
 from kernel_sim.units import FRAME_BYTES
 

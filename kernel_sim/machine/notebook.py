@@ -10,11 +10,12 @@ N_TABLES_OPEN = 12      # whether a page table may have been written to since th
 N_SEEN = 13             # the manager's latest event that has been looked at
 N_RUNNING = 14          # whose turn the guest says it is; 0 for nobody's
 N_CACHED = 25           # whether the engine's buffer may hold a translation that came out of a table in a frame
+N_IN_SEGMENT = 26       # whether the address that is looked at lies in a live segment, within its bound
 N_COPIED = 15           # what a `movs` has just read and not yet written: the bits of its bytes, and one that says so
 N_N_READS = 16          # uninitialised reads that have been written down
 # What was found.
 N_KIND, N_FRAME, N_VIRTUAL, N_ACCESS, N_OWNER, N_OTHER, N_IS_USER, N_STACK = range(17, 25)
-NOTEBOOK_WORDS = 26
+NOTEBOOK_WORDS = 27
 
 NOTHING = 0
 (USE_AFTER_FREE, NEVER_ALLOCATED, OVERRUN, PADDING, RESERVED_FRAME, IN_A_HOLE, FOREIGN, WRITE_TO_SHARED, STALE, STALE_RIGHTS, STALE_UNMAPPED, WRONG_SPACE,
