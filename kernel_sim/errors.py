@@ -170,9 +170,10 @@ class GuestFault(SimError):
 class Finding(GuestFault):
     """What the sanitizer caught.
 
-    ``kind`` is its name (`kernel_sim.machine.notebook.KINDS`), ``pfn`` the frame, ``address`` the virtual address (None for a bad
-    free and an uninitialised read), ``access`` "read", "write" or "fetch" (None for a bad free), ``owner`` who has the frame or had it last, ``event`` the event that put it into its state, or 0.
-    ``details`` are lines for people: whose frame it is, and the stacks of the access, of the allocation and of the free.
+    ``kind`` is its name (`kernel_sim.machine.notebook.KINDS`), ``pfn`` the frame, ``address`` the virtual address (None for a bad free and an
+    uninitialised read), ``access`` "read", "write" or "fetch" (None for a bad free), ``owner`` who has the frame or had it last, ``event`` the event
+    that put it into its state, or 0. ``details`` are lines for people: whose frame it is, and the stacks of the access, of the allocation and of
+    the free.
     """
 
     def __init__(self, message: str, *, rip: int, kind: str, pfn: int, address: int | None, access: str | None, owner: int, event: int,

@@ -137,8 +137,10 @@ def _status(guest: str, done: Run) -> int:
 
     if done.ok:
         return FINE
+    ended = f"exit status {done.exit_status}"
     how = {
-        "exit": _findings.summary(done) or f"exit status {done.exit_status}", "fault": str(done.fault), "halt": "halted without an exit", "interrupt": "interrupted",
+        "exit": ended if done.exit_status else _findings.summary(done) or ended,
+        "fault": str(done.fault), "halt": "halted without an exit", "interrupt": "interrupted",
         "budget": f"not at its end after {done.blocks:,} blocks of code (--budget)",
     }[done.stopped]
     print(f"kernel-sim: guest {guest}: {how}", file=sys.stderr)

@@ -16,10 +16,7 @@ from kernel_sim.errors import Finding
 from kernel_sim.frames import FREE, HOLE, PAD, RESERVED, STATE_NAMES
 from kernel_sim.machine import notebook
 from kernel_sim.machine.cpu import Cpu
-from kernel_sim.machine.listing import addresses_of, instruction_at, place
-from kernel_sim.machine.loader import Image
-from kernel_sim.machine.ram import Ram
-from kernel_sim.machine.source_lines import source_lines
+from kernel_sim.machine.guest_code import GuestCode
 from kernel_sim.machine.stacks import DEPTH, calls_in, read_stack, stack_at
 from kernel_sim.machine.translation import FETCH, WRITE
 from kernel_sim.manager import FrameManager
@@ -40,8 +37,7 @@ class Evidence:
     """Where everything stands that a finding may speak of. The arrays are the sanitizer's."""
 
     manager: FrameManager
-    image: Image
-    ram: Ram
+    code: GuestCode
     cpu: Cpu
     board: Array
     notes: Array
@@ -68,49 +64,41 @@ class Evidence:
         rip, pfn = rip & _WORD, physical // FRAME_BYTES
         facts = [self._state_of(pfn), "nobody has written there since", *self._stack("at", [rip, *calls_in(stack_at(self.stacks, stack))])]
         ring = " from ring 3" if is_user else ""
-        return self._made(notebook.KINDS[notebook.UNINITIALISED], f"read of byte {physical % FRAME_BYTES:#x}{ring}, frame {pfn:#x}", rip, pfn, None,
-                          "read", facts)
-
-    def line_at(self, address: int) -> str:
-        """`0xffffffff80000123 (sign+0x12) programs/bugs.c:31`."""
-        line = source_lines(self.image.path).line_of(address)
-        return f"{place(self.image, address)}{' ' + line if line else ''}"
+        what = f"read of byte {physical % FRAME_BYTES:#x}{ring}, frame {pfn:#x}"
+        return self._made(notebook.KINDS[notebook.UNINITIALISED], what, rip, pfn, None, "read", facts)
 
     def lines_of(self, stack: int) -> tuple[str, ...]:
         """The calls of a stack that was kept, as lines for people."""
-        return tuple(self.line_at(call) for call in calls_in(stack_at(self.stacks, stack)))
+        return tuple(self.code.line_at(call) for call in calls_in(stack_at(self.stacks, stack)))
 
     def _made(self, kind: str, what: str, rip: int, pfn: int, address: int | None, access: str | None, facts: list[str]) -> Finding:
         record = self._record(pfn)
         details = [*facts, *self._history(pfn)]
-        return Finding(f"{kind}: {what}, by `{instruction_at(self.ram, rip)}` at {self.line_at(rip)}", rip=rip, kind=kind, pfn=pfn, address=address,
+        return Finding(f"{kind}: {what}, by `{self.code.instruction_at(rip)}` at {self.code.line_at(rip)}", rip=rip, kind=kind, pfn=pfn, address=address,
                        access=access, owner=int(record["owner"]), event=int(record["event"]), details=tuple(details))
 
     def _bad_free(self, pfn: int, status: int, other: int) -> Finding:
         """A free that was refused: the instruction of interest is the one that asked for it, not the one that rang the doorbell."""
         callers = calls_in(stack_at(self.stacks, int(self.notes[notebook.N_STACK])))
-        rip = next((call for call in callers if self._file_of(call) != self._file_of(callers[0])), self.cpu.rip)
+        rip = next((call for call in callers if self.code.file_of(call) != self.code.file_of(callers[0])), self.cpu.rip)
         record = self._record(pfn)
         is_anothers = status == events.NOT_ALLOCATED and STATE_NAMES[record["state"]].startswith("allocated") and other not in (0, record["owner"])
         kind = "free by another" if is_anothers else _BAD_FREES.get(status, "bad free")
         who = [f"owner {other} would have freed it"] if is_anothers else []
-        return Finding(f"{kind}: of frame {pfn:#x}, asked for at {self.line_at(rip)}", rip=rip, kind=kind, pfn=pfn, address=None, access=None,
+        return Finding(f"{kind}: of frame {pfn:#x}, asked for at {self.code.line_at(rip)}", rip=rip, kind=kind, pfn=pfn, address=None, access=None,
                        owner=int(record["owner"]), event=int(record["event"]),
                        details=(*self._facts(notebook.BAD_FREE, pfn, 0, 0), *who, *self._stack("at", callers), *self._history(pfn)))
-
-    def _file_of(self, address: int) -> str:
-        """The source that an address comes from: the library's calls are not what a reader looks for."""
-        return (source_lines(self.image.path).line_of(address) or "").rpartition(":")[0]
 
     def _facts(self, kind: int, pfn: int, owner: int, other: int) -> list[str]:
         """What is known of the frame, and why the access is wrong."""
         space = f"this is the address space of owner {owner}"
+        remembers, missing = "a processor may still hold", "an invlpg, or a load of CR3, is missing"
         why = {
             notebook.FOREIGN: space, notebook.FOREIGN_TABLE: space,
             notebook.WRITE_TO_SHARED: "it has several users: before one of them writes, the page is to be copied",
-            notebook.STALE: f"a processor may still hold it for this page, where the tables now have frame {other:#x}: an invlpg, or a load of CR3, is missing",
-            notebook.STALE_UNMAPPED: "a processor may still hold it for this page, where the tables now have nothing: an invlpg, or a load of CR3, is missing",
-            notebook.STALE_RIGHTS: "a processor may still hold more rights to it than the tables now give: an invlpg, or a load of CR3, is missing",
+            notebook.STALE: f"{remembers} it for this page, where the tables now have frame {other:#x}: {missing}",
+            notebook.STALE_UNMAPPED: f"{remembers} it for this page, where the tables now have nothing: {missing}",
+            notebook.STALE_RIGHTS: f"{remembers} more rights to it than the tables now give: {missing}",
             notebook.WRONG_SPACE: f"it is owner {owner}'s turn, and CR3 points to the tables of owner {other}: a load of CR3 is missing",
             notebook.FREED_TABLE: "the translation comes out of this frame: it still serves as a page table",
             notebook.EXPOSED_TABLE: "it serves as a page table, and ring 3 may write to it",
@@ -125,7 +113,7 @@ class Evidence:
         if not 0 <= pfn < self.manager.n_table_frames:
             return f"there is no frame {pfn:#x}"
         if state == FREE:
-            return f"frame {pfn:#x} is free: owner {owner} had it last, event {event} freed it" if event else f"frame {pfn:#x} is free, and always was"
+            return f"frame {pfn:#x} is free: " + (f"owner {owner} had it last, event {event} freed it" if event else "it was never allocated")
         if state in (RESERVED, HOLE):
             return f"frame {pfn:#x} is {STATE_NAMES[state]}"
         made = f", event {event} allocated it" if event else ", from the start"
@@ -138,8 +126,9 @@ class Evidence:
             return []
         record = self._record(head)
         end = next(at for at in range(head + 1, pfn + 1) if self._record(at)["state"] in (FREE, PAD) or at == pfn)
-        return [f"{(pfn - end) * FRAME_BYTES:#x} bytes behind it: the {end - head} frames at {head:#x} of owner {record['owner']}, "
-                f"which event {record['event']} allocated"]
+        distance = f"{(pfn - end) * FRAME_BYTES:#x} bytes" if pfn > end else "right"
+        frames = f"the {end - head} frames" if end - head > 1 else "the one frame"
+        return [f"it lies {distance} behind {frames} at {head:#x} of owner {record['owner']}, which event {record['event']} allocated"]
 
     def _in_front_of(self, pfn: int) -> int | None:
         """The head of the allocation that ends in front of a frame which is free or padding; None when there is none."""
@@ -162,7 +151,7 @@ class Evidence:
                 for line in self._stack(title, calls_in(stack_at(self.stacks, int(numbers[pfn]))))]
 
     def _stack(self, title: str, addresses: list[int]) -> list[str]:
-        return [f"{title}:", *(f"    {self.line_at(address)}" for address in addresses)] if addresses else []
+        return [f"{title}:", *(f"    {self.code.line_at(address)}" for address in addresses)] if addresses else []
 
     def _record(self, pfn: int) -> Any:
         exists = 0 <= pfn < self.manager.n_table_frames
@@ -173,7 +162,7 @@ class Evidence:
         if access == "fetch":
             return rip if rip & _PAGE == page & _PAGE else page
         registers = self.cpu.registers()
-        touched = [*addresses_of(self.ram, rip, registers), registers["rsp"] - (8 if access == "write" else 0)]
+        touched = [*self.code.operands_at(rip, registers), registers["rsp"] - (8 if access == "write" else 0)]
         return next((address for address in touched if address & _PAGE == page & _PAGE), page)
 
     def _callers(self) -> list[int]:

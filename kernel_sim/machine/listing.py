@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from kernel_sim.machine.abi import FIRMWARE, FIRMWARE_BYTES
@@ -11,7 +11,7 @@ from kernel_sim.machine.loader import Image
 from kernel_sim.machine.ram import Ram
 
 _LONGEST = 15       # bytes of an x86 instruction
-_NO_CODE = "(no code here)"
+NO_CODE = "(no code here)"
 
 
 def code_at(ram: Ram, address: int, size: int) -> bytes:
@@ -22,11 +22,16 @@ def code_at(ram: Ram, address: int, size: int) -> bytes:
 
 def decode(ram: Ram, address: int, size: int) -> list[Any]:
     """capstone's instructions in `size` bytes of the guest's code."""
+    return decode_bytes(code_at(ram, address, size), address)
+
+
+def decode_bytes(code: bytes, address: int) -> list[Any]:
+    """capstone's instructions in some bytes that stand at an address."""
     from capstone import CS_ARCH_X86, CS_MODE_64, Cs
 
     decoder = Cs(CS_ARCH_X86, CS_MODE_64)
     decoder.detail = True
-    return list(decoder.disasm(code_at(ram, address, size), address))
+    return list(decoder.disasm(code, address))
 
 
 def disassemble(ram: Ram, address: int, size: int) -> list[tuple[int, str]]:
@@ -37,16 +42,21 @@ def disassemble(ram: Ram, address: int, size: int) -> list[tuple[int, str]]:
 def instruction_at(ram: Ram, address: int) -> str:
     """The text of one instruction; "(no code here)" where there is none."""
     found = disassemble(ram, address, _LONGEST)
-    return found[0][1] if found else _NO_CODE
+    return found[0][1] if found else NO_CODE
 
 
 def addresses_of(ram: Ram, address: int, registers: Mapping[str, int]) -> list[int]:
     """The virtual addresses that the instruction there names: its operands in memory."""
+    return addresses_in(decode(ram, address, _LONGEST)[:1], registers)
+
+
+def addresses_in(instructions: Sequence[Any], registers: Mapping[str, int]) -> list[int]:
+    """The virtual addresses that instructions name."""
     from capstone.x86 import X86_OP_MEM
 
     found = []
-    for instruction in decode(ram, address, _LONGEST)[:1]:
-        known = {**registers, "rip": address + instruction.size}
+    for instruction in instructions:
+        known = {**registers, "rip": instruction.address + instruction.size}
         for operand in instruction.operands:
             if operand.type == X86_OP_MEM:
                 base, index = (known.get(instruction.reg_name(register) or "", 0) for register in (operand.mem.base, operand.mem.index))
@@ -82,8 +92,9 @@ def _translation_instructions_in(ram: Ram, address: int, size: int) -> Iterator[
         if found.mnemonic == "mov" and found.op_str.startswith("cr3"):
             yield TranslationInstruction(found.address, loads_root=True)
         elif found.mnemonic == "invlpg":
-            place = found.operands[0].mem
-            yield TranslationInstruction(found.address, False, found.reg_name(place.base) or "", found.reg_name(place.index) or "", place.scale, place.disp)
+            at = found.operands[0].mem
+            base, index = (found.reg_name(register) or "" for register in (at.base, at.index))
+            yield TranslationInstruction(found.address, False, base, index, at.scale, at.disp)
 
 
 def place(image: Image, address: int) -> str:
@@ -99,6 +110,6 @@ def listing_around(ram: Ram, image: Image, address: int, n_before: int = 4, n_af
     found = disassemble(ram, begin, address - begin + (n_after + 1) * _LONGEST)
     here = next((i for i, (at, _) in enumerate(found) if at == address), None)
     if here is None:        # no instruction begins there, counted from the function's beginning
-        found, here = disassemble(ram, address, (n_after + 1) * _LONGEST) or [(address, _NO_CODE)], 0
+        found, here = disassemble(ram, address, (n_after + 1) * _LONGEST) or [(address, NO_CODE)], 0
     shown = found[max(0, here - n_before):here + n_after + 1]
     return [f"{'->' if at == address else '  '} {place(image, at)}  {text}" for at, text in shown]

@@ -116,6 +116,17 @@ def _part(path: str, data: bytes, header: Any) -> tuple[int, bytes, int]:
     return address, data[offset:offset + in_file], size
 
 
+def read_symbols(path: str) -> tuple[Symbol, ...]:
+    """The functions of any ELF file, by address; none of one that is broken or has none."""
+    from elftools.common.exceptions import ELFError
+    from elftools.elf.elffile import ELFFile
+
+    try:
+        return _symbols(ELFFile(BytesIO(Path(path).read_bytes())))
+    except (OSError, ELFError, ValueError, KeyError, IndexError, AttributeError, TypeError, OverflowError):
+        return ()
+
+
 def debug_information(path: str) -> list[Any]:
     """The line programs (pyelftools') of an ELF file: which source each address comes from. None where they are missing or broken."""
     from elftools.common.exceptions import DWARFError, ELFError

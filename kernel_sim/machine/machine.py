@@ -87,9 +87,9 @@ class Machine:
     `guest` is a program of the SDK by name, or the path of an ELF image. `seed` and up to four `arguments` are handed to it. `budget` bounds its
     work, in blocks of code; with None, blocks are not counted, and there is no timer. For a guest kernel, `programs` are the user programs to start,
     `translation` says how their addresses become physical ones ("paging" or "segmentation"), `quantum` how many blocks a process's turn has, and
-    `journal` keeps a journal for the timeline. `sanitize` stops the guest at the first access to a frame that is not its user's, and
-    tells at the end what was never freed; `uninitialised` reports, besides, reads of memory that was never written (slow). BadInput for a guest that cannot be loaded, or for a number that is none of 64 bits. A machine runs
-    once.
+    `journal` keeps a journal for the timeline. `sanitize` stops the guest at its first access to a frame that is not its user's,
+    and tells at the end what was never freed; `uninitialised` reports, besides, reads of memory that was never written (slow). BadInput for a guest
+    that cannot be loaded, or for a number that is none of 64 bits. A machine runs once.
     """
 
     def __init__(self, manager: FrameManager, guest: str | Path = "hello", *, seed: int = 0, arguments: Sequence[int] = (),
@@ -123,7 +123,7 @@ class Machine:
         self._has_run = False
         self._error: str | None = None
         self._board = np.zeros(BOARD_WORDS, np.int64)
-        self.sanitizer = Sanitizer(manager, self.image, self.ram, self._board, uninitialised) if sanitize or uninitialised else None
+        self.sanitizer = Sanitizer(manager, self.image, self.ram, self._board, programs, uninitialised) if sanitize or uninitialised else None
         self.cpu = self._assemble(budget)
 
     def run(self, operations: Array | None = None, progress: Callable[[int], None] | None = None, watch: Callable[[str], None] | None = None) -> Run:

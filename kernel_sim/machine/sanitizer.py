@@ -7,6 +7,7 @@ what they found into words.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -19,10 +20,12 @@ from kernel_sim.machine import board, call_watch, notebook, shadow_tlb, stacks
 from kernel_sim.machine.access_watch import watch_access
 from kernel_sim.machine.cpu import Cpu
 from kernel_sim.machine.findings import Evidence
+from kernel_sim.machine.guest_code import GuestCode
 from kernel_sim.machine.hypercalls import HOOK_TYPES
 from kernel_sim.machine.initialised import MAX_READS, READ_WORDS, memory_hooks
 from kernel_sim.machine.listing import translation_instructions
 from kernel_sim.machine.loader import Image
+from kernel_sim.machine.modules import Program
 from kernel_sim.machine.paging import MISS_TYPES, found_page, on_miss
 from kernel_sim.machine.ram import Ram
 from kernel_sim.manager import FrameManager
@@ -55,8 +58,9 @@ class Leak:
 class Sanitizer:
     """The sanitizer of one machine. `uninitialised` adds a look at every byte that is read, which is slow."""
 
-    def __init__(self, manager: FrameManager, image: Image, ram: Ram, words: Array, uninitialised: bool = False) -> None:
-        self.manager, self.image, self.ram, self.board = manager, image, ram, words
+    def __init__(self, manager: FrameManager, image: Image, ram: Ram, words: Array, programs: Sequence[Program] = (),
+                 uninitialised: bool = False) -> None:
+        self.manager, self.image, self.ram, self.board, self.programs = manager, image, ram, words, programs
         n_frames = manager.n_table_frames
         self.notes = np.zeros(notebook.NOTEBOOK_WORDS, np.int64)
         self.stacks = lazy_zeros(stacks.STACK_WORDS, np.uint32)
@@ -107,7 +111,8 @@ class Sanitizer:
         return tuple(sorted(made, key=lambda leak: (not leak.has_ended, leak.owner, -leak.n_frames, leak.stack)))
 
     def _evidence(self, cpu: Cpu) -> Evidence:
-        return Evidence(self.manager, self.image, self.ram, cpu, self.board, self.notes, self.stacks, self.stack_of_alloc, self.stack_of_free)
+        code = GuestCode(self.board, self.ram, self.image, self.programs)
+        return Evidence(self.manager, code, cpu, self.board, self.notes, self.stacks, self.stack_of_alloc, self.stack_of_free)
 
     def _allocations(self) -> list[tuple[int, int]]:
         """(first, end) of the live allocations that an event made."""

@@ -37,7 +37,7 @@ def place_of(virtual: int, shift: int) -> tuple[int, int]:
 
 @compiled
 def remembered(notes: Array, virtual: int) -> int:
-    """The frame's address and the rights that were filled in for a page and not dropped since; NO_ENTRY for none. A large page's are its first frame's."""
+    """The physical address and the rights (its lowest bits) that were filled in for a page and not dropped since; NO_ENTRY for none."""
     shadow = words_at(notes[N_SHADOW], SHADOW_WORDS)
     for shift in SIZES:
         key, at = place_of(virtual, int64(shift))

@@ -41,7 +41,8 @@ CAUGHT = {
 }
 """What the report of each bug begins with."""
 
-LEAKED = {"leaked_frame": "2 frames in 1 allocation of owner 1, who has ended", "leaked_remainder": "2 frames in 1 allocation of owner 1, who has ended",
+LEAKED = {"leaked_frame": "2 frames in 1 allocation of owner 1, who has ended",
+          "leaked_remainder": "2 frames in 1 allocation of owner 1, who has ended",
           "leaked_page_table": "1 frame in 1 allocation of owner 1, who has ended, 1 of them page tables"}
 
 NEEDS_BYTES = ("read_uninitialised", "page_of_another")
