@@ -1,7 +1,7 @@
 /* Bugs, one a function, each with its correct twin: arguments[0] chooses the bug by its number in the list at the end, arguments[1] is 1 for the twin.
  * They are for the sanitizer: without it most of them pass unnoticed, as they do on a real machine. arguments[2] is a frame that is not for hire,
  * where a bug needs one. Processes here are owners of frames, and address spaces of their own; ring 3 is entered only to read, write or jump once. */
-#include "kernel_sim.h"
+#include "spaces.h"
 
 #ifdef __clang__                                /* a call that is the last of its function shall be seen on the stack, too */
 #pragma clang attribute push(__attribute__((disable_tail_calls)), apply_to = function)
@@ -14,80 +14,13 @@
 #define ONE 1                                   /* processes */
 #define TWO 2
 
-enum { PRESENT = 1, WRITABLE = 2, USER = 4, LARGE = 128 };
 enum { LOAD, STORE, JUMP };
-
-struct space { uint16_t owner; pfn_t root; };
 
 static const struct boot_info *boot_info;
 static int is_right;                            /* the correct twin */
 
-/* --- what the bugs are made of ----------------------------------------------------------------------------------------------- */
-
 #define touch(address) ((void)*(volatile uint64_t *)(address))
 #define write(address) (*(volatile uint64_t *)(address) = 1)
-
-static uint8_t *at(pfn_t pfn)
-{
-    return frame_address(pfn);
-}
-
-static pfn_t zeroed(uint16_t owner)
-{
-    pfn_t pfn = frame_alloc_for(1, owner, 0, 0);
-    memset(at(pfn), 0, FRAME_BYTES);
-    return pfn;
-}
-
-static struct space new_space(uint16_t owner)
-{
-    uint64_t boot;
-    struct space space = {owner, zeroed(owner)};
-    __asm__ volatile("mov %%cr3, %0" : "=r"(boot));
-    const uint64_t *of_boot = boot < (uint64_t)boot_info->ranges[0].end_pfn * FRAME_BYTES ?
-        (const uint64_t *)(DIRECT_MAP + boot) : (const uint64_t *)(FIRMWARE + (boot & 0x1fffff));
-    memcpy(at(space.root) + FRAME_BYTES / 2, of_boot + 256, FRAME_BYTES / 2);
-    return space;
-}
-
-/* Where the entry for an address stands, at a level: 0 is that of the page. Tables that are missing are made. */
-static uint64_t *entry_of(const struct space *space, uint64_t virtual, int level)
-{
-    uint64_t *table = (uint64_t *)at(space->root);
-    for (int now = 3; now > level; now--) {
-        uint64_t *entry = &table[virtual >> (12 + 9 * now) & 511];
-        if (!(*entry & PRESENT))
-            *entry = (uint64_t)zeroed(space->owner) * FRAME_BYTES | PRESENT | WRITABLE | USER;
-        table = (uint64_t *)at((pfn_t)(*entry / FRAME_BYTES));
-    }
-    return &table[virtual >> (12 + 9 * level) & 511];
-}
-
-static pfn_t table_of(const struct space *space, uint64_t virtual, int level)
-{
-    return (pfn_t)(*entry_of(space, virtual, level) / FRAME_BYTES);
-}
-
-static void map(const struct space *space, uint64_t virtual, pfn_t pfn, uint64_t flags)
-{
-    *entry_of(space, virtual, 0) = (uint64_t)pfn * FRAME_BYTES | flags | PRESENT;
-}
-
-static void invalidate(uint64_t virtual)
-{
-    __asm__ volatile("invlpg (%0)" :: "r"(virtual) : "memory");
-}
-
-static void enter(const struct space *space)
-{
-    __asm__ volatile("mov %0, %%cr3" :: "r"((uint64_t)space->root * FRAME_BYTES) : "memory");
-}
-
-static void note(int64_t what, uint16_t owner)
-{
-    struct call_box box = {.call = NOTE, .segment = what, .owner = owner};
-    call(&box);
-}
 
 /* Ring 3, with the right to use ports, since it leaves through the exit port: it reads or writes the address in %rdi, or jumps there. */
 __asm__(
@@ -106,7 +39,7 @@ static uint64_t gdt[5];
 /* A process of one page that it may write to, and one of code; its address space is entered. */
 static struct space process(uint16_t owner, pfn_t *page)
 {
-    struct space space = new_space(owner);
+    struct space space = new_space(boot_info, owner);
     pfn_t code = zeroed(owner);
     memcpy(at(code), user_begin, (size_t)(user_end - user_begin));
     map(&space, CODE, code, USER);
@@ -452,15 +385,13 @@ static void table_for_ring_3(void)
 static void leaked_page_table(void)
 {
     pfn_t page;
-    struct space boot = {0, 0}, space = new_space(ONE);
-    uint64_t before;
-    (void)boot;
-    __asm__ volatile("mov %%cr3, %0" : "=r"(before));
+    struct space space = new_space(boot_info, ONE);
+    uint64_t before = loaded_root();
     page = zeroed(ONE);
     map(&space, PAGE, page, WRITABLE | USER);
     enter(&space);
     write(PAGE);
-    __asm__ volatile("mov %0, %%cr3" :: "r"(before) : "memory");
+    load_root(before);
     pfn_t table = table_of(&space, PAGE, 1), directory = table_of(&space, PAGE, 2), upper = table_of(&space, PAGE, 3);
     frame_free(page);
     if (is_right)
@@ -521,6 +452,60 @@ static void page_of_another(void)
     run(PAGE, LOAD);
 }
 
+/* --- address spaces of segments (a machine with that translation) ------------------------------------------------------------- */
+
+static uint64_t *descriptor(const struct space *space, int number)
+{
+    return (uint64_t *)at(space->root) + 4 * number;
+}
+
+/* A process whose data is a segment; the address space is entered. */
+static struct space process_of_segments(struct segment *data)
+{
+    struct space space = new_space(boot_info, ONE);
+    *data = segment_alloc(2 * FRAME_BYTES, ONE);
+    *(struct segment_descriptor *)descriptor(&space, DATA_SEGMENT) =
+        (struct segment_descriptor){data->base, data->bound, SEGMENT_PRESENT | SEGMENT_WRITABLE, (uint32_t)data->id, 0};
+    enter(&space);
+    return space;
+}
+
+#define DATA ((uint64_t)DATA_SEGMENT << SEGMENT_SHIFT)
+
+static void descriptor_beyond_segment(void)
+{
+    struct segment data;
+    struct space space = process_of_segments(&data);
+    descriptor(&space, DATA_SEGMENT)[1] += is_right ? 0 : FRAME_BYTES;      /* the bound */
+    enter(&space);
+    write(DATA);
+    write(DATA + (is_right ? 1 : 2) * FRAME_BYTES);
+}
+
+static void stale_descriptor(void)
+{
+    struct segment data, other;
+    struct space space = process_of_segments(&data);
+    write(DATA);
+    other = segment_alloc(2 * FRAME_BYTES, ONE);
+    descriptor(&space, DATA_SEGMENT)[0] = other.base;                       /* moved, but CR3 is not loaded */
+    ((struct segment_descriptor *)descriptor(&space, DATA_SEGMENT))->segment = (uint32_t)other.id;
+    if (is_right)
+        enter(&space);
+    write(DATA);
+}
+
+static void freed_segment_of_a_process(void)
+{
+    struct segment data;
+    struct space space = process_of_segments(&data);
+    (void)space;
+    write(DATA);
+    if (!is_right)
+        segment_free(data.id);
+    write(DATA + 8);
+}
+
 /* --- the list ---------------------------------------------------------------------------------------------------------------- */
 
 static const struct { const char *name; void (*play)(void); } bugs[] = {
@@ -531,7 +516,8 @@ static const struct { const char *name; void (*play)(void); } bugs[] = {
     BUG(stale_after_unmap), BUG(missing_invlpg), BUG(invlpg_of_the_wrong_page), BUG(second_change_without_invlpg), BUG(protected_without_invlpg),
     BUG(wrong_address_space), BUG(double_mapping), BUG(dangling_mapping), BUG(large_page_of_freed_frames), BUG(mapping_of_reserved),
     BUG(jump_into_freed_code), BUG(freed_page_table), BUG(freed_directory), BUG(freed_root), BUG(table_of_another), BUG(table_for_ring_3),
-    BUG(leaked_page_table), BUG(write_through), BUG(write_through_after_share), BUG(too_few_references), BUG(page_of_another),
+    BUG(leaked_page_table), BUG(write_through), BUG(write_through_after_share), BUG(too_few_references), BUG(page_of_another), BUG(descriptor_beyond_segment),
+    BUG(stale_descriptor), BUG(freed_segment_of_a_process),
 };
 
 int main(const struct boot_info *boot)

@@ -13,10 +13,13 @@ from pathlib import Path
 import pytest
 
 from kernel_sim import FrameManager, Zone
+from kernel_sim.machine.abi import DATA_SEGMENT, DIRECT_MAP, SEGMENT_SHIFT
 from kernel_sim.machine.machine import Machine, Run
 
 SOURCE = Path(str(files("kernel_sim.firmware"))) / "programs" / "bugs.c"
 N_FRAMES, RESERVED = 2048, 2001
+
+DATA = DATA_SEGMENT << SEGMENT_SHIFT
 
 CAUGHT = {
     "use_after_free": "use after free: write of", "read_after_free": "use after free: read of", "use_after_batch_free": "use after free: read of",
@@ -38,6 +41,8 @@ CAUGHT = {
     "write_through_after_share": "write to a shared frame: write of 0x600000 from ring 3",
     "too_few_references": "use after free: read of 0x600000 from ring 3",
     "page_of_another": "uninitialised read: read of byte 0x0 from ring 3",
+    "descriptor_beyond_segment": f"descriptor beyond its segment: write of {DATA + 0x2000:#x}",
+    "stale_descriptor": f"stale translation: write of {DATA:#x}", "freed_segment_of_a_process": f"use after free: write of {DATA + 8:#x}",
 }
 """What the report of each bug begins with."""
 
@@ -47,6 +52,8 @@ LEAKED = {"leaked_frame": "2 frames in 1 allocation of owner 1, who has ended",
 
 NEEDS_BYTES = ("read_uninitialised", "page_of_another")
 """Found only where every byte is kept book of."""
+NEEDS_SEGMENTS = ("descriptor_beyond_segment", "stale_descriptor", "freed_segment_of_a_process")
+"""On a machine whose user addresses are those of segments."""
 
 
 @cache
@@ -55,10 +62,10 @@ def names() -> list[str]:
     return re.findall(r"BUG\((\w+)\)", SOURCE.read_text(encoding="utf-8").partition("#define BUG(name)")[2])
 
 
-def play(name: str, is_right: bool, **options: bool) -> Run:
+def play(name: str, is_right: bool, sanitize: bool = True) -> Run:
     manager = FrameManager([Zone("Low", ((0, N_FRAMES),), reserved=((2000, 2004),))])
-    options = options or {"sanitize": True, "uninitialised": name in NEEDS_BYTES}
-    done = Machine(manager, "bugs", arguments=(names().index(name), is_right, RESERVED), budget=3_000_000, **options).run()
+    done = Machine(manager, "bugs", arguments=(names().index(name), is_right, RESERVED), budget=3_000_000, sanitize=sanitize,
+                   uninitialised=sanitize and name in NEEDS_BYTES, translation="segmentation" if name in NEEDS_SEGMENTS else "paging").run()
     manager.check()
     assert done.console.startswith(name)
     return done
@@ -85,10 +92,64 @@ def test_leaks_by_name(name: str) -> None:
     assert (done.stopped, done.exit_status, done.ok) == ("exit", 0, False)
     leaked = [leak for leak in done.leaks if leak.has_ended]
     assert [str(leak) for leak in leaked] == [LEAKED[name]]
-    assert any(f"({name}+" in line and "programs/bugs.c:" in line for line in leaked[0].stack)
+    assert any(f"({name}+" in line and " programs/" in line for line in leaked[0].stack)
 
 
 @pytest.mark.parametrize("name", [*CAUGHT, *LEAKED])
 def test_the_correct_twin_is_passed_over(name: str) -> None:
     done = play(name, is_right=True)
     assert done.ok and done.findings == () and done.fault is None and not any(leak.has_ended for leak in done.leaks)
+
+
+@pytest.mark.parametrize("name", ["use_after_free", "missing_invlpg", "double_mapping", "use_of_padding", "write_through", "leaked_frame"])
+def test_unnoticed_without_the_sanitizer(name: str) -> None:
+    """As on a real machine. Nothing is looked at, and nothing is said."""
+    done = play(name, is_right=False, sanitize=False)
+    assert done.ok and done.findings == () and done.leaks == ()
+
+
+def test_a_report_in_full() -> None:
+    """Which frame, which address, what was done, by which instruction, in which function and line; who had the frame, who freed it, and from where."""
+    lines = SOURCE.read_text(encoding="utf-8").splitlines()
+    first = lines.index("static void read_after_free(void)") + 1
+    line_of = {text: first + 1 + at for at, text in enumerate(line.strip() for line in lines[first:first + 9])}
+    done = play("read_after_free", is_right=False)
+    found, = done.findings
+    place = rf"0x\w+ \(read_after_free\+0x\w+\) programs/bugs.c:{line_of['touch(at(pfn) + 8);']}"
+    message = rf"use after free: read of 0x(\w+), frame 0x(\w+), by `mov \w+, qword ptr \[\w+ \+ 8\]` at {place}"
+    said = re.fullmatch(message, str(found))
+    assert said and done.fault is found
+    assert int(said[1], 16) == found.address == DIRECT_MAP + 4096 * found.pfn + 8
+    assert (int(said[2], 16), found.kind, found.access, found.owner, found.event) == (found.pfn, "use after free", "read", 0, 2)
+    told = "\n".join(found.details)
+    assert f"frame {found.pfn:#x} is free: owner 0 had it last, event 2 freed it" in told
+    freed = told.partition("freed by:")[2].partition("allocated by:")[0]
+    assert re.search(rf"\(read_after_free\+0x\w+\) programs/bugs.c:{line_of['frame_free(pfn);']}$", freed, re.M)
+    allocated = told.partition("allocated by:")[2]
+    assert re.search(rf"\(read_after_free\+0x\w+\) programs/bugs.c:{line_of['pfn_t pfn = frame_alloc(1);']}$", allocated, re.M)
+    assert any(line.startswith("-> ") and "(read_after_free+" in line for line in done.listing)
+
+
+def orderly(seed: int, n_steps: int = 150, **options: bool) -> None:
+    manager = FrameManager(2048)
+    done = Machine(manager, "orderly", seed=seed, arguments=(n_steps,), **options).run()
+    said = (done.fault, done.findings, [str(leak) for leak in done.leaks], done.console)
+    assert said == (None, (), [], "0 words wrong, 0 frames in use\n"), f"seed {seed}"
+    assert done.ok
+    manager.check()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_correct_programs_are_passed_over(seed: int) -> None:
+    """Programs that a seed makes up: allocations, partial frees, segments, mappings, sharing, copies on write, all as they should be."""
+    orderly(seed, sanitize=True)
+
+
+def test_correct_programs_read_what_they_have_written() -> None:
+    orderly(5, 60, sanitize=True, uninitialised=True)
+
+
+@pytest.mark.slow
+def test_a_thousand_correct_programs_are_passed_over() -> None:
+    for seed in range(1000):
+        orderly(seed, sanitize=True)
