@@ -1,6 +1,7 @@
 /* orderly: a random program in ring 0 without a mistake. The seed alone decides what it does: it allocates runs of frames and segments, gives back
  * all of them or parts, and has two processes whose pages it maps, shares, protects, unmaps and remaps, with every invlpg and load of CR3 that is
- * due. It reads whatever it has written. So what a sanitizer reports about it is the sanitizer's mistake. arguments[0]: how many steps (default 400). */
+ * due. It reads whatever it has written. So what a sanitizer reports about it is the sanitizer's mistake. arguments[0]: how many steps (default 400);
+ * arguments[1]: which invalidation of a changed entry is left out, counted from 1: the one mistake it can be told to make. */
 #include "spaces.h"
 
 #define BASE 0x600000UL                         /* of a process's pages */
@@ -15,7 +16,7 @@ static struct page pages[PROCESSES][PAGES];
 static struct space spaces[PROCESSES];
 static int now = -1;                            /* whose address space it is; -1: that of the boot */
 static uint64_t boot_root;
-static int64_t wrong;
+static int64_t wrong, n_changes, left_out;
 
 static uint64_t address_of(int page)
 {
@@ -99,13 +100,20 @@ static void look(int process, int page)
         expect(word((void *)address_of(page), here->mark), here->mark);
 }
 
-/* An entry of the address space that is entered has changed. */
+/* An entry has changed: if it is of the address space that is entered, the processor may remember what it was. */
+static void forget(int process, int page)
+{
+    if (process != now || ++n_changes == left_out)
+        return;
+    if (random_below(&random, 4))
+        invalidate(address_of(page));
+    else
+        enter(&spaces[process]);
+}
+
 static void changed(int process, int page)
 {
-    if (process == now && random_below(&random, 4))
-        invalidate(address_of(page));
-    else if (process == now)
-        enter(&spaces[process]);
+    forget(process, page);
     look(process, page);
 }
 
@@ -123,8 +131,7 @@ static void unmap_page(int process, int page)
     pfn_t pfn = pages[process][page].pfn;
     *entry_of(&spaces[process], address_of(page), 0) = 0;
     pages[process][page].pfn = 0;
-    if (process == now)
-        invalidate(address_of(page));
+    forget(process, page);
     frame_free_for(pfn, spaces[process].owner);
 }
 
@@ -211,6 +218,7 @@ static void free_tables(const struct space *space)
 int main(const struct boot_info *boot)
 {
     int64_t n_steps = boot->arguments[0] ? boot->arguments[0] : 400;
+    left_out = boot->arguments[1];
     random.state = boot->seed;
     boot_root = loaded_root();
     for (int process = 0; process < PROCESSES; process++) {

@@ -149,6 +149,16 @@ def test_correct_programs_read_what_they_have_written() -> None:
     orderly(5, 60, sanitize=True, uninitialised=True)
 
 
+def test_an_invalidation_left_out_is_stale_or_harmless() -> None:
+    """Each time another one of a correct program's: the finding, if there is one, is of a translation that should have been forgotten."""
+    kinds = set()
+    for left_out in range(1, 13):
+        done = Machine(FrameManager(2048), "orderly", seed=8, arguments=(150, left_out), sanitize=True).run()
+        kinds |= {found.kind for found in done.findings}
+        assert done.ok or done.findings
+    assert "stale translation" in kinds and kinds <= {"stale translation", "stale rights", "stale translation after unmap"}
+
+
 @pytest.mark.slow
 def test_a_thousand_correct_programs_are_passed_over() -> None:
     for seed in range(1000):
