@@ -1,4 +1,5 @@
-/* Bugs, one a function, each with its correct twin: arguments[0] chooses the bug by its number in the list at the end, arguments[1] is 1 for the twin.
+/* Bugs, one a function, each with its correct twin: arguments[0] or the seed chooses the bug by its number in the list at the end (a larger number
+ * prints the list), arguments[1] is 1 for the twin.
  * They are for the sanitizer: without it most of them pass unnoticed, as they do on a real machine. arguments[2] is a frame that is not for hire,
  * where a bug needs one. Processes here are owners of frames, and address spaces of their own; ring 3 is entered only to read, write or jump once. */
 #include "spaces.h"
@@ -522,7 +523,7 @@ static const struct { const char *name; void (*play)(void); } bugs[] = {
 
 int main(const struct boot_info *boot)
 {
-    uint64_t number = (uint64_t)boot->arguments[0];
+    uint64_t number = (uint64_t)boot->arguments[0] + boot->seed;
     boot_info = boot;
     is_right = (int)boot->arguments[1];
     if (number >= sizeof bugs / sizeof bugs[0]) {

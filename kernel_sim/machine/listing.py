@@ -70,7 +70,7 @@ class TranslationInstruction(NamedTuple):
     address: int
     loads_root: bool
     base: str = ""
-    index: str = ""
+    scaled: str = ""
     scale: int = 1
     displacement: int = 0
 

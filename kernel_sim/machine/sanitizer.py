@@ -84,6 +84,7 @@ class Sanitizer:
         code = [np.uint64(address).astype(np.int64) for part in self.image.code for address in part]
         notes[notebook.N_CODE], notes[notebook.N_CODE_END] = min(code), max(code)
         notes[notebook.N_EPOCH] = 1
+        notes[notebook.N_SEEN] = self.manager.clock
         after, loaded, dropped = _hooks()
         cpu.hook_out(after, where)
         self._watch_instructions(cpu, loaded, dropped)
@@ -106,8 +107,8 @@ class Sanitizer:
             group = found.setdefault((int(manager.table.frames[first]["owner"]), int(self.stack_of_alloc[first])), [0, 0, 0])
             for i, count in enumerate((1, end - first, int(self.tables[first:end].sum()))):
                 group[i] += count
-        made = [Leak(owner, bool(self.ended[owner]), *group, evidence.lines_of(stack))
-                for (owner, stack), group in found.items()]
+        made = [Leak(owner, bool(self.ended[owner]), n_allocations, n_frames, n_tables, evidence.lines_of(stack))
+                for (owner, stack), (n_allocations, n_frames, n_tables) in found.items()]
         return tuple(sorted(made, key=lambda leak: (not leak.has_ended, leak.owner, -leak.n_frames, leak.stack)))
 
     def _evidence(self, cpu: Cpu) -> Evidence:
@@ -132,7 +133,7 @@ class Sanitizer:
             if instruction.loads_root:
                 cpu.hook_instruction(loaded, instruction.address, address_of(self.board))
             else:
-                numbers = [cpu.register_number(name) if name else 0 for name in (instruction.base, instruction.index)]
+                numbers = [cpu.register_number(name) if name else 0 for name in (instruction.base, instruction.scaled)]
                 site = np.array([address_of(self.board), *numbers, instruction.scale, instruction.displacement], np.int64)
                 self._sites.append(site)
                 cpu.hook_instruction(dropped, instruction.address, address_of(site))

@@ -48,8 +48,8 @@ def _rows(program: Any) -> list[tuple[int, str | None]]:
 
 def _name(program: Any, entry: Any) -> str:
     """A file's name in front of which stands its folder, as the compiler was told it."""
-    name = entry.name.decode(errors="replace")
+    name: str = entry.name.decode(errors="replace")
     if entry.dir_index == 0 or name.startswith("/"):
         return name
-    folder = program["include_directory"][entry.dir_index - 1].decode(errors="replace")
+    folder: str = program["include_directory"][entry.dir_index - 1].decode(errors="replace")
     return f"{folder}/{name}".removeprefix("./")
