@@ -33,7 +33,8 @@ def test_where_nothing_is_known(tmp_path: Path) -> None:
     assert source_lines(image.path).line_of(image.entry - 1) is None
     assert source_lines(image.path).line_of(0) is None
     assert source_lines(image.path).line_of(max(symbol.address + symbol.size for symbol in image.symbols) + (1 << 19)) is None
-    for name, data in (("absent", None), ("empty", b""), ("torn", Path(image.path).read_bytes()[:3000]), ("noise", b"\x7fELF" + bytes(range(256)) * 9)):
+    torn, noise = Path(image.path).read_bytes()[:3000], b"\x7fELF" + bytes(range(256)) * 9
+    for name, data in (("absent", None), ("empty", b""), ("torn", torn), ("noise", noise)):
         path = tmp_path / name
         if data is not None:
             path.write_bytes(data)

@@ -74,8 +74,9 @@ class Evidence:
     def _made(self, kind: str, what: str, rip: int, pfn: int, address: int | None, access: str | None, facts: list[str]) -> Finding:
         record = self._record(pfn)
         details = [*facts, *self._history(pfn)]
-        return Finding(f"{kind}: {what}, by `{self.code.instruction_at(rip)}` at {self.code.line_at(rip)}", rip=rip, kind=kind, pfn=pfn, address=address,
-                       access=access, owner=int(record["owner"]), event=int(record["event"]), details=tuple(details))
+        message = f"{kind}: {what}, by `{self.code.instruction_at(rip)}` at {self.code.line_at(rip)}"
+        return Finding(message, rip=rip, kind=kind, pfn=pfn, address=address, access=access,
+                       owner=int(record["owner"]), event=int(record["event"]), details=tuple(details))
 
     def _bad_free(self, pfn: int, status: int, other: int) -> Finding:
         """A free that was refused: the instruction of interest is the one that asked for it, not the one that rang the doorbell."""

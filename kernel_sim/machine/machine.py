@@ -322,7 +322,7 @@ class Machine:
         return Run(
             stopped=stopped, fault=fault, findings=findings, leaks=leaks, console=self.console,
             exit_status=int(self._board[board.B_EXIT_STATUS]) if stopped == "exit" else None,
-            listing=tuple(listing_around(self.ram, self.image, fault.rip)) if fault else (),
+            listing=self._listing(fault.rip) if fault else (),
             blocks=int(self._board[board.B_BLOCKS]), calls=int(self._board[board.B_CALLS]),
             performed=stream.finish(int(self._board[board.B_PLACED])) if stream else None,
             **{name: int(counted[name]) for name in ("frames_written", "frames_verified", "corrupted", "refused")},
@@ -356,6 +356,12 @@ class Machine:
     def journal(self) -> Array:
         """What was written down so far (`kernel_sim.machine.journal.RECORD`), in order; nothing when the machine keeps no journal."""
         return self._journal[:min(int(self._board[board.B_JOURNAL_USED]), len(self._journal))]
+
+    def _listing(self, rip: int) -> tuple[str, ...]:
+        """The instructions around a fault."""
+        if self.sanitizer is not None and rip >> 47 == 0:
+            return self.sanitizer.listing(self.cpu, rip)
+        return tuple(listing_around(self.ram, self.image, rip))
 
     @property
     def console(self) -> str:

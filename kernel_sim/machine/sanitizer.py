@@ -38,8 +38,8 @@ _OWNERS = 1 << 16
 class Leak:
     """Allocations of one owner, made by the same callers, that nobody had freed when the guest exited.
 
-    `has_ended` says that their owner is a process of which the guest has said that it has ended: nobody is left to free them. `n_tables` of the
-    frames served as page tables. `stack` are lines for people, the innermost caller first.
+    Frames count with their padding; `n_tables` of them served as page tables. `has_ended` says that their owner is a process of which the guest has
+    said that it has ended: nobody is left to free them. `stack` are lines for people, the innermost caller first.
     """
 
     owner: int
@@ -98,6 +98,11 @@ class Sanitizer:
         evidence = self._evidence(cpu)
         stopped = (evidence.stopped(),) if self.board[board.B_WHY] == board.FINDING else ()
         return (*stopped, *(evidence.read(*read) for read in self.reads[:int(self.notes[notebook.N_N_READS])].tolist()))
+
+    def listing(self, cpu: Cpu, rip: int) -> tuple[str, ...]:
+        """The instruction of a finding, where it is a user program's."""
+        code = self._evidence(cpu).code
+        return (f"-> {code.line_at(rip)}  {code.instruction_at(rip)}",)
 
     def leaks(self, cpu: Cpu) -> tuple[Leak, ...]:
         """What is still allocated and was not there at the start: by owner, those that have ended first, then by the callers."""

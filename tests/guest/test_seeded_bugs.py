@@ -9,6 +9,7 @@ import re
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -109,7 +110,7 @@ def test_unnoticed_without_the_sanitizer(name: str) -> None:
 
 
 def test_a_report_in_full() -> None:
-    """Which frame, which address, what was done, by which instruction, in which function and line; who had the frame, who freed it, and from where."""
+    """Frame, address, access, instruction, function and line; who had the frame, who freed it, and from where."""
     lines = SOURCE.read_text(encoding="utf-8").splitlines()
     first = lines.index("static void read_after_free(void)") + 1
     line_of = {text: first + 1 + at for at, text in enumerate(line.strip() for line in lines[first:first + 9])}
@@ -128,6 +129,54 @@ def test_a_report_in_full() -> None:
     allocated = told.partition("allocated by:")[2]
     assert re.search(rf"\(read_after_free\+0x\w+\) programs/bugs.c:{line_of['pfn_t pfn = frame_alloc(1);']}$", allocated, re.M)
     assert any(line.startswith("-> ") and "(read_after_free+" in line for line in done.listing)
+
+
+def test_a_report_from_ring_3() -> None:
+    """The instruction is read through the address space."""
+    done = play("double_mapping", is_right=False)
+    assert "by `mov rax, qword ptr [rdi]` at 0x400007" in str(done.fault)
+    assert done.listing == ("-> 0x400007  mov rax, qword ptr [rdi]",)
+    assert "this is the address space of owner 2" in done.findings[0].details
+
+
+class Lowest:
+    """A policy in plain Python: the lowest frames that fit."""
+
+    def __init__(self, zone: Any) -> None:
+        self.free_frames = {pfn for first, end in zone.free_runs for pfn in range(first, end)}
+
+    def alloc(self, n_frames: int) -> int | None:
+        for pfn in sorted(self.free_frames):
+            run = set(range(pfn, pfn + n_frames))
+            if run <= self.free_frames:
+                self.free_frames -= run
+                return pfn
+        return None
+
+    def free(self, pfn: int, n_frames: int) -> None:
+        self.free_frames |= set(range(pfn, pfn + n_frames))
+
+
+@pytest.mark.parametrize("name", ["read_after_free", "overrun", "missing_invlpg", "freed_page_table"])
+def test_a_plain_policy_is_watched_as_well(name: str) -> None:
+    for is_right in (False, True):
+        done = Machine(FrameManager(64, Lowest), "bugs", arguments=(names().index(name), is_right), sanitize=True).run()
+        assert done.ok if is_right else str(done.fault).startswith(CAUGHT[name])
+
+
+def test_what_was_there_before_the_machine_is_no_leak() -> None:
+    manager = FrameManager(256, in_use=[(16, 32)])
+    kept = manager.alloc(4, owner=7)
+    done = Machine(manager, "hello", sanitize=True).run()
+    assert done.ok and [(leak.owner, leak.n_frames, leak.stack) for leak in done.leaks] == [(7, 4, ())]
+    manager.free(kept)
+
+
+def test_what_is_freed_is_filled_with_a_pattern() -> None:
+    machine = Machine(FrameManager(256), "bugs", arguments=(names().index("read_after_free"), True), sanitize=True)
+    assert machine.run().ok
+    first = machine.ram.bytes[:4096]
+    assert (first == 0xDD).all() and not machine.ram.bytes[4096:8192].any()
 
 
 def orderly(seed: int, n_steps: int = 150, **options: bool) -> None:
