@@ -23,19 +23,22 @@ static int is_right;                            /* the correct twin */
 #define touch(address) ((void)*(volatile uint64_t *)(address))
 #define write(address) (*(volatile uint64_t *)(address) = 1)
 
-/* Ring 3, with the right to use ports, since it leaves through the exit port: it reads or writes the address in %rdi, or jumps there. */
+/* Ring 3: it reads or writes the address in %rdi, or jumps there, and comes back by an invalid instruction, which ends the run. */
 __asm__(
-    "user_begin: cmp $1, %esi\n je 1f\n ja 2f\n mov (%rdi), %rax\n jmp 3f\n"
-    "1: mov %rax, (%rdi)\n jmp 3f\n"
+    "user_begin: cmp $1, %esi\n je 1f\n ja 2f\n mov (%rdi), %rax\n ud2\n"
+    "1: mov %rax, (%rdi)\n ud2\n"
     "2: jmp *%rdi\n"
-    "3: xor %eax, %eax\n mov $0xf4, %dx\n out %eax, %dx\n jmp 3b\n"
     "user_end:\n"
-    "to_user: push $0x1b\n push $0\n push $0x3002\n push $0x23\n push $0x400000\n iretq\n"
+    "to_user: push $0x1b\n push $0\n push $0x2\n push $0x23\n push $0x400000\n iretq\n"
+    "from_user: xor %edi, %edi\n call exit\n"
 );
 extern const uint8_t user_begin[], user_end[];
 void to_user(uint64_t address, int what);
+void from_user(void);
 
-static uint64_t gdt[5];
+static uint64_t gdt[7], idt[2 * 7];
+static uint8_t stack_of_ring_0[4096] __attribute__((aligned(16)));
+static struct __attribute__((packed)) { uint32_t spare; uint64_t rsp[3], spare2, ist[7], spare3; uint16_t spare4, io_map; } tss;
 
 /* A process of one page that it may write to, and one of code; its address space is entered. */
 static struct space process(uint16_t owner, pfn_t *page)
@@ -53,9 +56,14 @@ static struct space process(uint16_t owner, pfn_t *page)
 /* The process whose address space this is goes on in ring 3. */
 static void run(uint64_t address, int what)
 {
-    struct __attribute__((packed)) { uint16_t limit; uint64_t base; } gdtr = {sizeof gdt - 1, (uint64_t)gdt};
+    struct __attribute__((packed)) { uint16_t limit; uint64_t base; } gdtr = {sizeof gdt - 1, (uint64_t)gdt}, idtr = {sizeof idt - 1, (uint64_t)idt};
+    uint64_t base = (uint64_t)&tss, handler = (uint64_t)from_user;
     gdt[1] = 0x00af9b000000ffffUL, gdt[2] = 0x00cf93000000ffffUL, gdt[3] = 0x00cff3000000ffffUL, gdt[4] = 0x00affb000000ffffUL;
-    __asm__ volatile("lgdt %0" :: "m"(gdtr));
+    gdt[5] = (sizeof tss - 1) | (base & 0xffffff) << 16 | 0x89UL << 40 | (base >> 24 & 0xff) << 56, gdt[6] = base >> 32;
+    idt[12] = (handler & 0xffff) | 0x08UL << 16 | 0x8eUL << 40 | (handler & 0xffff0000) << 32, idt[13] = handler >> 32;    /* vector 6 */
+    tss.rsp[0] = (uint64_t)(stack_of_ring_0 + sizeof stack_of_ring_0);
+    tss.io_map = sizeof tss;
+    __asm__ volatile("lgdt %0\n lidt %1\n ltr %w2" :: "m"(gdtr), "m"(idtr), "r"(0x28));
     to_user(address, what);
 }
 

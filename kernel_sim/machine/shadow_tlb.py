@@ -49,9 +49,12 @@ def remembered(notes: Array, virtual: int) -> int:
 
 @compiled
 def remember(notes: Array, virtual: int, shift: int, physical: int, rights: int) -> None:
-    """A page's translation has been filled in; `physical` is that of its 4 KiB, `rights` fit into the 12 bits below it."""
+    """A page's translation has been filled in; `physical` is that of its 4 KiB, `rights` fit into the 12 bits below it. A processor that remembers
+    the page does not look again: the rights that it remembers stay."""
     shadow = words_at(notes[N_SHADOW], SHADOW_WORDS)
     key, at = place_of(virtual, shift)
+    if shadow[at] == key and shadow[at + 1] == notes[N_EPOCH]:
+        rights |= shadow[at + 2] & 4095
     shadow[at] = key
     shadow[at + 1] = notes[N_EPOCH]
     shadow[at + 2] = (physical & ~((int64(1) << shift) - 1)) | rights
