@@ -153,11 +153,6 @@ class Cpu:
         """Stop the engine, from any thread."""
         self.uc.emu_stop()
 
-    @property
-    def control_function(self) -> int:
-        """The address of the engine's function for everything else."""
-        return ctypes.cast(uclib.uc_ctl, ctypes.c_void_p).value or 0
-
     def set_page_table(self, physical: int) -> None:
         """Turn paging on, as it is in long mode, with pages that cannot be executed, and SSE. The walk is ours in any case, but without this a
         write to CR3 would flush nothing."""

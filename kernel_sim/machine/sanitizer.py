@@ -76,7 +76,6 @@ class Sanitizer:
         """Fill in the notebook, and put the hooks into the engine; after the machine's own."""
         notes, where = self.notes, address_of(self.board)
         self.board[board.B_WATCH] = address_of(notes)
-        notes[notebook.N_FLUSH_FUNCTION] = cpu.control_function
         for number, array in ((notebook.N_SHADOW, self._shadow), (notebook.N_STACKS, self.stacks), (notebook.N_STACK_OF_ALLOC, self.stack_of_alloc),
                               (notebook.N_STACK_OF_FREE, self.stack_of_free), (notebook.N_TABLES, self.tables), (notebook.N_ENDED, self.ended),
                               (notebook.N_READS, self.reads)):

@@ -14,9 +14,9 @@ from __future__ import annotations
 
 from kernel_sim.compiled import Array, call_address_3, compiled, int64
 from kernel_sim.frames import words_at
-from kernel_sim.machine.board import B_ENGINE, B_WATCH, BOARD_WORDS
+from kernel_sim.machine.board import B_CONTROL_FUNCTION, B_ENGINE, B_WATCH, BOARD_WORDS
 from kernel_sim.machine.cpu import FLUSH_TRANSLATIONS
-from kernel_sim.machine.notebook import N_CACHED, N_EPOCH, N_FLUSH_FUNCTION, N_SHADOW, N_TABLES_OPEN, NOTEBOOK_WORDS
+from kernel_sim.machine.notebook import N_CACHED, N_EPOCH, N_SHADOW, N_TABLES_OPEN, NOTEBOOK_WORDS
 from kernel_sim.machine.registers import register
 
 SHADOW_BITS = 16
@@ -76,7 +76,7 @@ def forget(notes: Array, virtual: int) -> bool:
 @compiled
 def flush_engine(board: Array, notes: Array) -> None:
     """Empty the engine's buffer, so that the next access to any page is looked at. The guest does not notice, and the shadow stays."""
-    call_address_3(notes[N_FLUSH_FUNCTION], board[B_ENGINE], int64(FLUSH_TRANSLATIONS), int64(0))
+    call_address_3(board[B_CONTROL_FUNCTION], board[B_ENGINE], int64(FLUSH_TRANSLATIONS), int64(0))
     notes[N_TABLES_OPEN] = 0
     notes[N_CACHED] = 0
 
