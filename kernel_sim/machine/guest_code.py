@@ -32,7 +32,7 @@ class GuestCode:
     def __init__(self, board: Array, ram: Ram, image: Image, programs: Sequence[Program]) -> None:
         self.ram, self.image, self._board = ram, image, board
         self._mode = interpreted(mode_of)(board)
-        process = next((process for process in processes_of(ram) if process.root and process.root == self._mode.root), None)
+        process = next((process for process in processes_of(ram) if process.ended is None and process.root == self._mode.root), None)
         self._program = next((str(program.path) for program in programs if process and program.name == process.name), None)
 
     def bytes_at(self, address: int) -> bytes:
