@@ -59,7 +59,8 @@ MUTANTS = {
     "page tables that are not given back": Mutant(
         "vm.c", DROP,
         "        if (level == 1 || *entry & LARGE)\n    " + DROP, "leaked"),
-    "a copy on write that keeps the old page": Mutant("vm.c", "    drop_frames(task, old, n_frames);\n    return DONE;", "    return DONE;", "leaked"),
+    "a copy on write that keeps the old page": Mutant(
+        "vm.c", "    drop_frames(task, old, n_frames);\n    return DONE;", "    return DONE;", "leaked"),
     "pages with what was left in them": Mutant(
         "vm.c", "    zero_frame(frame_address(pfn));\n    *entry = page_entry(pfn, region);", "    *entry = page_entry(pfn, region);",
         "uninitialised read", "malloc"),
