@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         BrokenInvariant,
         CacheInUse,
         DoubleFree,
+        Finding,
         Foreign,
         GuestFault,
         HeapFull,
@@ -55,11 +56,11 @@ _HOME = {
     "replay": "study.replay", "load_policy": "allocators.plain", "Heap": "heap", "SlabAllocator": "slab",
 }
 _ERRORS = ("SimError", "OutOfFrames", "BadFree", "DoubleFree", "NotAllocated", "InteriorFree", "OutOfRange", "Reserved", "Shared",
-           "TooManyUsers", "NoSuchSegment", "Misaligned", "Foreign", "HeapFull", "CacheInUse", "GuestFault", "BadInput", "BadPolicy",
+           "TooManyUsers", "NoSuchSegment", "Misaligned", "Foreign", "HeapFull", "CacheInUse", "GuestFault", "Finding", "BadInput", "BadPolicy",
            "BrokenInvariant")
 
 __all__ = [
-    "BadFree", "BadInput", "BadPolicy", "BrokenInvariant", "CacheInUse", "DoubleFree", "Foreign", "FrameManager", "GuestFault", "Heap",
+    "BadFree", "BadInput", "BadPolicy", "BrokenInvariant", "CacheInUse", "DoubleFree", "Finding", "Foreign", "FrameManager", "GuestFault", "Heap",
     "HeapFull", "InteriorFree", "Machine", "Misaligned", "NoSuchSegment", "NotAllocated", "OutOfFrames", "OutOfRange", "Reserved", "SegmentTable",
     "Shared", "SimError", "SlabAllocator", "TooManyUsers", "Trace", "Zone", "load_policy", "replay",
 ]

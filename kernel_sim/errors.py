@@ -16,6 +16,7 @@
     ├── NoSuchSegment        a segment id that names no live segment
     ├── CacheInUse           a cache with live objects cannot be destroyed
     ├── GuestFault           the guest's mistake, with the instruction that made it
+    │   └── Finding            what the sanitizer caught: the frame, the access, and what is known of both
     ├── BadInput             a file's or an argument's mistake: one line, exit status 2
     │   └── BadPolicy          a policy that does not load or returns nonsense
     ├── Unsettled            a search that ended at its limit, before the answer was certain
@@ -164,6 +165,27 @@ class GuestFault(SimError):
     def __init__(self, message: str, *, rip: int = 0) -> None:
         super().__init__(message)
         self.rip = rip
+
+
+class Finding(GuestFault):
+    """What the sanitizer caught.
+
+    ``kind`` is its name (`kernel_sim.machine.notebook.KINDS`), ``pfn`` the frame, ``address`` the virtual address (None for a bad free and an
+    uninitialised read), ``access`` "read", "write" or "fetch" (None for a bad free), ``owner`` who has the frame or had it last, ``event`` the event
+    that put it into its state, or 0. ``details`` are lines for people: whose frame it is, and the stacks of the access, of the allocation and of
+    the free.
+    """
+
+    def __init__(self, message: str, *, rip: int, kind: str, pfn: int, address: int | None, access: str | None, owner: int, event: int,
+                 details: tuple[str, ...]) -> None:
+        super().__init__(message, rip=rip)
+        self.kind = kind
+        self.pfn = pfn
+        self.address = address
+        self.access = access
+        self.owner = owner
+        self.event = event
+        self.details = details
 
 
 class BadInput(SimError, ValueError):

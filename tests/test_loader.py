@@ -87,7 +87,7 @@ def test_every_program_is_found_by_its_name(program: str) -> None:
 
 
 def test_a_guest_that_is_nowhere(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match=r"no guest 'nobody': neither a file nor one of doorbell, exhaust, hello"):
+    with pytest.raises(BadInput, match=r"no guest 'nobody': neither a file nor one of bugs, doorbell, exhaust, hello"):
         find_guest("nobody")
     with pytest.raises(BadInput, match="no guest"):
         Machine(FrameManager(1), tmp_path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -119,6 +120,39 @@ def test_a_guest_that_does_not_end_has_exit_status_3(capsys: pytest.CaptureFixtu
     captured = capsys.readouterr()
     assert captured.err == "kernel-sim: guest replay: not at its end after 1,000 blocks of code (--budget)\n"
     assert "one cell" in captured.out
+
+
+def test_the_sanitizer_stops_the_guest_and_says_all_it_knows(capsys: pytest.CaptureFixture[str]) -> None:
+    """One line on standard error, exit status 3; the facts and the stacks with the report, and in the JSON."""
+    guest = ("run", "--guest", "bugs", "--memory", "8M")
+    assert main([*guest, "--sanitize"]) == 3
+    printed = capsys.readouterr()
+    assert re.fullmatch(r"kernel-sim: guest bugs: use after free: write of 0xffff8\w+, frame 0x0, by `mov .*` at 0xffffffff8\w+ "
+                        r"\(use_after_free\+0x\w+\) programs/bugs.c:\d+\n", printed.err)
+    assert "    frame 0x0 is free: owner 0 had it last, event 2 freed it\n    at:\n" in printed.out
+    assert "    freed by:\n" in printed.out and "    allocated by:\n" in printed.out
+    found, = report_of(capsys, *guest, "--sanitize", status=3)["guest"]["findings"]
+    assert (found["kind"], found["pfn"], found["address"], found["access"], found["owner"], found["event"]) == (
+        "use after free", 0, 0xFFFF_8000_0000_0000, "write", 0, 2)
+    assert main(list(guest)) == 0       # nobody looks
+
+
+def test_leaks_are_told_at_the_end(capsys: pytest.CaptureFixture[str]) -> None:
+    """Those of a process that has ended are a failure."""
+    guest = ("run", "--guest", "bugs", "--seed", "12", "--memory", "8M", "--sanitize")
+    assert main([*guest]) == 3
+    printed = capsys.readouterr()
+    assert printed.err == "kernel-sim: guest bugs: leaked 2 frames\n"
+    assert "leak: 2 frames in 1 allocation of owner 1, who has ended, allocated by:\n" in printed.out
+    leak, = report_of(capsys, *guest, status=3)["guest"]["leaks"]
+    assert (leak["owner"], leak["has_ended"], leak["n_frames"], leak["n_tables"]) == (1, True, 2, 0)
+    assert any("(leaked_frame+" in line for line in leak["stack"])
+
+
+def test_uninitialised_reads_are_told_and_do_not_stop_the_guest(capsys: pytest.CaptureFixture[str]) -> None:
+    report = report_of(capsys, "run", "--guest", "bugs", "--seed", "14", "--memory", "8M", "--uninitialised", status=3)
+    assert (report["guest"]["stopped"], report["guest"]["exit_status"]) == ("exit", 0)
+    assert [found["kind"] for found in report["guest"]["findings"]] == ["uninitialised read"]
 
 
 def test_watching_the_guest(capsys: pytest.CaptureFixture[str]) -> None:

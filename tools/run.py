@@ -11,7 +11,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Any
 
-from kernel_sim.tools import _guest, _playing
+from kernel_sim.tools import _findings, _guest, _playing
 
 from kernel_sim.errors import BadInput
 
@@ -33,6 +33,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--map-at", type=int, metavar="BLOCKS",
                         help="of programs, the moment of the map, in blocks of code (default: the first with the most frames in use)")
     parser.add_argument("--timeline", metavar="FILE", help="write what happened when, as JSON for Perfetto (ui.perfetto.dev) or chrome://tracing")
+    _findings.add_arguments(parser)
     parser.add_argument("--trace-guest", action="store_true", help="print every instruction before it runs, on standard error")
 
 
@@ -51,7 +52,8 @@ def run(args: argparse.Namespace) -> int:
     plan = _plan(trace, setting)
     every = _sampled_every(args, plan)
     manager = FrameManager(setting.zones, args.policy, setting.in_use)
-    machine = Machine(manager, args.guest, budget=args.budget or _budget(plan), journal=_guest.keeps_journal(args), **told)
+    machine = Machine(manager, args.guest, budget=args.budget or _budget(plan), journal=_guest.keeps_journal(args),
+                      sanitize=args.sanitize, uninitialised=args.uninitialised, **told)
     start = _guest.Start(manager)
     operations = plan.operations if plan else None
     sampler = Sampler(manager, every) if every else None
@@ -116,6 +118,7 @@ def _report(manager: Any, plan: SlotPlan | None, done: Run, samples: Samples | N
         "frames_written": done.frames_written, "frames_verified": done.frames_verified, "corrupted": done.corrupted,
         "console": done.console, "exit_status": done.exit_status, "stopped": done.stopped, "fault": str(done.fault) if done.fault else None,
         "listing": list(done.listing), "blocks": done.blocks, "calls": done.calls,
+        **_findings.report(done),
     }
     return {**memory_report(manager), **played, **({"samples": samples.as_json()} if samples else {}), "guest": guest}
 
@@ -125,7 +128,7 @@ def _headline(args: argparse.Namespace, manager: Any, done: Run) -> str:
     ended = f"exit status {done.exit_status}" if done.stopped == "exit" else done.stopped
     lines = [done.console.rstrip("\n")] if done.console else []
     lines.append(f"guest {args.guest}, policy {manager.policy.name}: {ended}, {done.blocks:,} blocks of code, {done.calls:,} calls")
-    return "\n".join([*lines, *(f"    {line}" for line in done.listing)])
+    return "\n".join([*lines, *(f"    {line}" for line in done.listing), *_findings.lines(done)])
 
 
 def _status(guest: str, done: Run) -> int:
@@ -134,8 +137,10 @@ def _status(guest: str, done: Run) -> int:
 
     if done.ok:
         return FINE
+    ended = f"exit status {done.exit_status}"
     how = {
-        "exit": f"exit status {done.exit_status}", "fault": str(done.fault), "halt": "halted without an exit", "interrupt": "interrupted",
+        "exit": ended if done.exit_status else _findings.summary(done) or ended,
+        "fault": str(done.fault), "halt": "halted without an exit", "interrupt": "interrupted",
         "budget": f"not at its end after {done.blocks:,} blocks of code (--budget)",
     }[done.stopped]
     print(f"kernel-sim: guest {guest}: {how}", file=sys.stderr)

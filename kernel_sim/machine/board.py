@@ -24,8 +24,9 @@ B_START_FUNCTION, B_FAULT_ADDRESS, B_INTERRUPTED = 66, 67, 68     # the second i
 B_MOVED = 69        # whether the host has moved guest memory behind the engine's back since the engine was last started
 B_RUNS = 70         # the process that runs, as the guest kernel says
 B_CONTROL_FUNCTION = 71     # the engine's own, for everything else
-BOARD_WORDS = 72
+B_WATCH = 72        # the sanitizer's notebook
+BOARD_WORDS = 73
 
 # B_WHY: whether the machine is to go on, and why it is not.
 (RUNNING, WANTS_WINDOW, MOVED, TICK, EXITED, OUT_OF_BUDGET, INTERRUPT, BROKE, PAGE_FAULT, SYSTEM_CALL, FORBIDDEN_PORT,
- TRIPLE_FAULT) = range(12)
+ TRIPLE_FAULT, FINDING) = range(13)

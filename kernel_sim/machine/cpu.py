@@ -12,7 +12,19 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any, NamedTuple
 
-from unicorn import UC_ARCH_X86, UC_HOOK_BLOCK, UC_HOOK_INSN, UC_HOOK_INTR, UC_HOOK_TLB_FILL, UC_MODE_64, Uc, UcError
+from unicorn import (
+    UC_ARCH_X86,
+    UC_HOOK_BLOCK,
+    UC_HOOK_CODE,
+    UC_HOOK_INSN,
+    UC_HOOK_INTR,
+    UC_HOOK_MEM_READ,
+    UC_HOOK_MEM_WRITE,
+    UC_HOOK_TLB_FILL,
+    UC_MODE_64,
+    Uc,
+    UcError,
+)
 from unicorn import unicorn_const as constants
 from unicorn import x86_const as x86
 from unicorn.unicorn_py3.unicorn import uclib
@@ -33,6 +45,8 @@ CR0, CR2, CR3 = (int(getattr(x86, f"UC_X86_REG_{name}")) for name in ("CR0", "CR
 
 FORGET_CODE = constants.UC_CTL_TB_FLUSH | constants.UC_CTL_IO_WRITE << 30
 """What the engine's control function is told when the host has changed code, which the engine has not seen. Not from within a hook."""
+FLUSH_TRANSLATIONS = constants.UC_CTL_TLB_FLUSH | constants.UC_CTL_IO_WRITE << 30
+"""What the engine's control function is told, to empty its translation buffer."""
 
 REGISTERS = ("rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "rsp", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "rip", "rflags")
 
@@ -78,6 +92,11 @@ class Cpu:
                                     for function in (uclib.uc_emu_stop, uclib.uc_reg_read, uclib.uc_reg_write, uclib.uc_emu_start))
         return stop, read, write, start
 
+    @property
+    def control_function(self) -> int:
+        """The address of the engine's function for everything else: among it, emptying its translation buffer."""
+        return ctypes.cast(uclib.uc_ctl, ctypes.c_void_p).value or 0
+
     def map(self, physical: int, size: int, host: int) -> None:
         """Show host memory to the engine."""
         self.uc.mem_map_ptr(physical, size, constants.UC_PROT_ALL, ctypes.c_void_p(host))
@@ -96,6 +115,15 @@ class Cpu:
     def hook_block(self, hook: Callback, board: int) -> None:
         self._hook(UC_HOOK_BLOCK, hook, board)
 
+    def hook_instruction(self, hook: Callback, address: int, data: int) -> None:
+        """Called before one instruction, with the address of its data. Everywhere else it costs nothing."""
+        self._hook(UC_HOOK_CODE, hook, data, first=address, last=address)
+
+    def hook_memory(self, on_read: Callback, on_write: Callback, data: int) -> None:
+        """Called before every read and every write of the guest, with its physical address. That makes them several times as slow."""
+        self._hook(UC_HOOK_MEM_READ, on_read, data)
+        self._hook(UC_HOOK_MEM_WRITE, on_write, data)
+
     def hook_interrupt(self, hook: Callback, board: int) -> None:
         self._hook(UC_HOOK_INTR, hook, board)
 
@@ -103,10 +131,11 @@ class Cpu:
         """Call `watcher(address, size)` before every block of code; for people who watch, for it is slow."""
         self.uc.hook_add(UC_HOOK_BLOCK, lambda uc, address, size, data: watcher(address, size))
 
-    def _hook(self, kind: int, hook: Callback, board: int, *more: object) -> None:
+    def _hook(self, kind: int, hook: Callback, data: int, *more: object, first: int = 1, last: int = 0) -> None:
+        """Register a hook for the addresses from `first` to `last`; for all, when the last is below the first."""
         handle = ctypes.c_size_t()
-        status = uclib.uc_hook_add(self.uc._uch, ctypes.byref(handle), kind, ctypes.cast(hook.address, ctypes.c_void_p), ctypes.c_void_p(board),
-                                   ctypes.c_uint64(1), ctypes.c_uint64(0), *more)
+        status = uclib.uc_hook_add(self.uc._uch, ctypes.byref(handle), kind, ctypes.cast(hook.address, ctypes.c_void_p), ctypes.c_void_p(data),
+                                   ctypes.c_uint64(first), ctypes.c_uint64(last), *more)
         if status != constants.UC_ERR_OK:
             raise UcError(status)
         self._keep.append(hook)
@@ -124,11 +153,6 @@ class Cpu:
         """Stop the engine, from any thread."""
         self.uc.emu_stop()
 
-    @property
-    def control_function(self) -> int:
-        """The address of the engine's function for everything else."""
-        return ctypes.cast(uclib.uc_ctl, ctypes.c_void_p).value or 0
-
     def set_page_table(self, physical: int) -> None:
         """Turn paging on, as it is in long mode, with pages that cannot be executed, and SSE. The walk is ours in any case, but without this a
         write to CR3 would flush nothing."""
@@ -145,6 +169,11 @@ class Cpu:
     @property
     def rip(self) -> int:
         return int(self.uc.reg_read(x86.UC_X86_REG_RIP))
+
+    @staticmethod
+    def register_number(name: str) -> int:
+        """The engine's number of a register."""
+        return int(getattr(x86, f"UC_X86_REG_{name.upper()}"))
 
     def registers(self) -> dict[str, int]:
         """The general registers by name."""

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from kernel_sim.machine.abi import FIRMWARE, FIRMWARE_BYTES
 from kernel_sim.machine.loader import Image
 from kernel_sim.machine.ram import Ram
 
 _LONGEST = 15       # bytes of an x86 instruction
-_NO_CODE = "(no code here)"
+NO_CODE = "(no code here)"
 
 
 def code_at(ram: Ram, address: int, size: int) -> bytes:
@@ -21,11 +22,16 @@ def code_at(ram: Ram, address: int, size: int) -> bytes:
 
 def decode(ram: Ram, address: int, size: int) -> list[Any]:
     """capstone's instructions in `size` bytes of the guest's code."""
+    return decode_bytes(code_at(ram, address, size), address)
+
+
+def decode_bytes(code: bytes, address: int) -> list[Any]:
+    """capstone's instructions in some bytes that stand at an address."""
     from capstone import CS_ARCH_X86, CS_MODE_64, Cs
 
     decoder = Cs(CS_ARCH_X86, CS_MODE_64)
     decoder.detail = True
-    return list(decoder.disasm(code_at(ram, address, size), address))
+    return list(decoder.disasm(code, address))
 
 
 def disassemble(ram: Ram, address: int, size: int) -> list[tuple[int, str]]:
@@ -36,21 +42,59 @@ def disassemble(ram: Ram, address: int, size: int) -> list[tuple[int, str]]:
 def instruction_at(ram: Ram, address: int) -> str:
     """The text of one instruction; "(no code here)" where there is none."""
     found = disassemble(ram, address, _LONGEST)
-    return found[0][1] if found else _NO_CODE
+    return found[0][1] if found else NO_CODE
 
 
 def addresses_of(ram: Ram, address: int, registers: Mapping[str, int]) -> list[int]:
     """The virtual addresses that the instruction there names: its operands in memory."""
+    return addresses_in(decode(ram, address, _LONGEST)[:1], registers)
+
+
+def addresses_in(instructions: Sequence[Any], registers: Mapping[str, int]) -> list[int]:
+    """The virtual addresses that instructions name."""
     from capstone.x86 import X86_OP_MEM
 
     found = []
-    for instruction in decode(ram, address, _LONGEST)[:1]:
-        known = {**registers, "rip": address + instruction.size}
+    for instruction in instructions:
+        known = {**registers, "rip": instruction.address + instruction.size}
         for operand in instruction.operands:
             if operand.type == X86_OP_MEM:
                 base, index = (known.get(instruction.reg_name(register) or "", 0) for register in (operand.mem.base, operand.mem.index))
                 found.append((base + index * operand.mem.scale + operand.mem.disp) & 0xFFFF_FFFF_FFFF_FFFF)
     return found
+
+
+class TranslationInstruction(NamedTuple):
+    """An instruction with which a kernel drops translations: `mov cr3`, or `invlpg` of an address made of registers (by name, "" for none)."""
+
+    address: int
+    loads_root: bool
+    base: str = ""
+    scaled: str = ""
+    scale: int = 1
+    displacement: int = 0
+
+
+_INVLPG, _MOV_CR3 = re.compile(rb"\x0f\x01[\x38-\x3f\x78-\x7f\xb8-\xbf]"), re.compile(rb"\x0f\x22[\xd8-\xdf]")
+
+
+def translation_instructions(ram: Ram, image: Image) -> Iterator[TranslationInstruction]:
+    """Every `mov cr3` and `invlpg` in the image's functions; in all of its code, when it names none."""
+    parts = [(symbol.address, symbol.size) for symbol in image.symbols] or [(first, end - first) for first, end in image.code]
+    for address, size in parts:
+        code = code_at(ram, address, size)
+        if _INVLPG.search(code) or _MOV_CR3.search(code):
+            yield from _translation_instructions_in(ram, address, size)
+
+
+def _translation_instructions_in(ram: Ram, address: int, size: int) -> Iterator[TranslationInstruction]:
+    for found in decode(ram, address, size):
+        if found.mnemonic == "mov" and found.op_str.startswith("cr3"):
+            yield TranslationInstruction(found.address, loads_root=True)
+        elif found.mnemonic == "invlpg":
+            at = found.operands[0].mem
+            base, index = (found.reg_name(register) or "" for register in (at.base, at.index))
+            yield TranslationInstruction(found.address, False, base, index, at.scale, at.disp)
 
 
 def place(image: Image, address: int) -> str:
@@ -66,6 +110,6 @@ def listing_around(ram: Ram, image: Image, address: int, n_before: int = 4, n_af
     found = disassemble(ram, begin, address - begin + (n_after + 1) * _LONGEST)
     here = next((i for i, (at, _) in enumerate(found) if at == address), None)
     if here is None:        # no instruction begins there, counted from the function's beginning
-        found, here = disassemble(ram, address, (n_after + 1) * _LONGEST) or [(address, _NO_CODE)], 0
+        found, here = disassemble(ram, address, (n_after + 1) * _LONGEST) or [(address, NO_CODE)], 0
     shown = found[max(0, here - n_before):here + n_after + 1]
     return [f"{'->' if at == address else '  '} {place(image, at)}  {text}" for at, text in shown]

@@ -116,6 +116,33 @@ def _part(path: str, data: bytes, header: Any) -> tuple[int, bytes, int]:
     return address, data[offset:offset + in_file], size
 
 
+def read_symbols(path: str) -> tuple[Symbol, ...]:
+    """The functions of any ELF file, by address; none of one that is broken or has none."""
+    from elftools.common.exceptions import ELFError
+    from elftools.elf.elffile import ELFFile
+
+    try:
+        return _symbols(ELFFile(BytesIO(Path(path).read_bytes())))
+    except (OSError, ELFError, ValueError, KeyError, IndexError, AttributeError, TypeError, OverflowError):
+        return ()
+
+
+def debug_information(path: str) -> list[Any]:
+    """The line programs (pyelftools') of an ELF file: which source each address comes from. None where they are missing or broken."""
+    from elftools.common.exceptions import DWARFError, ELFError
+    from elftools.elf.elffile import ELFFile
+
+    try:
+        elf = ELFFile(BytesIO(Path(path).read_bytes()))
+        if not elf.has_dwarf_info():
+            return []
+        dwarf = elf.get_dwarf_info()
+        found = (dwarf.line_program_for_CU(unit) for unit in dwarf.iter_CUs())
+        return [program for program in found if program is not None]
+    except (OSError, ELFError, DWARFError, ValueError, KeyError, IndexError, AttributeError, TypeError, OverflowError, AssertionError):
+        return []
+
+
 def _symbols(elf: Any) -> tuple[Symbol, ...]:
     """The functions, by address. A file without symbols has none."""
     table = elf.get_section_by_name(".symtab")

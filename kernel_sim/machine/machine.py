@@ -14,7 +14,7 @@ import numpy as np
 
 from kernel_sim import events
 from kernel_sim.compiled import Array, Callback, address_of, callback, interpreted
-from kernel_sim.errors import BadInput, GuestFault
+from kernel_sim.errors import BadInput, Finding, GuestFault
 from kernel_sim.frames import lazy_zeros
 from kernel_sim.machine import abi, board
 from kernel_sim.machine.board import BOARD_WORDS
@@ -26,8 +26,9 @@ from kernel_sim.machine.journal import MAX_RECORDS, RECORD
 from kernel_sim.machine.listing import disassemble, listing_around, place
 from kernel_sim.machine.loader import find_guest, read_image
 from kernel_sim.machine.modules import Program, load_modules, read_modules, size_of
-from kernel_sim.machine.paging import build_page_tables, on_miss
+from kernel_sim.machine.paging import MISS_TYPES, build_page_tables, on_miss
 from kernel_sim.machine.ram import Ram
+from kernel_sim.machine.sanitizer import Leak, Sanitizer, watched_miss
 from kernel_sim.machine.stream import Stream
 from kernel_sim.machine.translation import GENERAL_PROTECTION
 from kernel_sim.machine.traps import INVALID, NO_CODE, NO_TRAP, NOT_ENTERED, TIMER, has_error_code, run_guest, write_microcode
@@ -55,7 +56,8 @@ class Run:
     """What became of a run.
 
     `stopped` is "exit" (the guest wrote to the exit port; `exit_status` is what it wrote), "fault" (`fault` says what, `listing` shows the
-    instructions around it), "halt", "budget" or "interrupt". `blocks` is the guest's work, in blocks of code.
+    instructions around it), "halt", "budget" or "interrupt". What the sanitizer found is in `findings`; one that stopped the run is the `fault`, too.
+    `leaks` is what was still allocated when the guest exited under the sanitizer. `blocks` is the guest's work, in blocks of code.
     """
 
     stopped: str
@@ -70,11 +72,13 @@ class Run:
     corrupted: int
     refused: int
     performed: Performed | None
+    findings: tuple[Finding, ...] = ()
+    leaks: tuple[Leak, ...] = ()
 
     @property
     def ok(self) -> bool:
-        """Whether the guest came to its end and said that all was well."""
-        return self.stopped == "exit" and self.exit_status == 0
+        """Whether the guest came to its end and said that all was well, and the sanitizer, if there was one, did not say otherwise."""
+        return self.stopped == "exit" and self.exit_status == 0 and not self.findings and not any(leak.has_ended for leak in self.leaks)
 
 
 class Machine:
@@ -83,13 +87,14 @@ class Machine:
     `guest` is a program of the SDK by name, or the path of an ELF image. `seed` and up to four `arguments` are handed to it. `budget` bounds its
     work, in blocks of code; with None, blocks are not counted, and there is no timer. For a guest kernel, `programs` are the user programs to start,
     `translation` says how their addresses become physical ones ("paging" or "segmentation"), `quantum` how many blocks a process's turn has, and
-    `journal` keeps a journal for the timeline. BadInput for a guest that cannot be loaded, or for a number that is none of 64 bits. A machine runs
-    once.
+    `journal` keeps a journal for the timeline. `sanitize` stops the guest at its first access to a frame that is not its user's,
+    and tells at the end what was never freed; `uninitialised` reports, besides, reads of memory that was never written (slow). BadInput for a guest
+    that cannot be loaded, or for a number that is none of 64 bits. A machine runs once.
     """
 
     def __init__(self, manager: FrameManager, guest: str | Path = "hello", *, seed: int = 0, arguments: Sequence[int] = (),
                  budget: int | None = DEFAULT_BUDGET, programs: Sequence[Program] = (), translation: str = "paging", quantum: int = 0,
-                 journal: bool = False) -> None:
+                 journal: bool = False, sanitize: bool = False, uninitialised: bool = False) -> None:
         if budget is not None and not 1 <= budget <= _LARGEST:
             raise BadInput(f"a budget of {budget} blocks: it is a positive number of 64 bits")
         if translation not in TRANSLATIONS:
@@ -118,6 +123,7 @@ class Machine:
         self._has_run = False
         self._error: str | None = None
         self._board = np.zeros(BOARD_WORDS, np.int64)
+        self.sanitizer = Sanitizer(manager, self.image, self.ram, self._board, programs, uninitialised) if sanitize or uninitialised else None
         self.cpu = self._assemble(budget)
 
     def run(self, operations: Array | None = None, progress: Callable[[int], None] | None = None, watch: Callable[[str], None] | None = None) -> Run:
@@ -164,11 +170,13 @@ class Machine:
         cpu.set_page_table(int(self._board[board.B_PAGE_TABLE]))
         cpu.hook_out(self._out_hook(), where)
         miss, block, interrupt, system_call = _device_hooks()
-        cpu.hook_miss(miss, where)
+        cpu.hook_miss(miss if self.sanitizer is None else watched_miss(), where)
         if budget is not None:
             cpu.hook_block(block, where)
         cpu.hook_interrupt(interrupt, where)
         cpu.hook_system_call(system_call, where)
+        if self.sanitizer is not None:
+            self.sanitizer.attach(cpu)
         return cpu
 
     def _out_hook(self) -> Callback:
@@ -305,13 +313,16 @@ class Machine:
 
     def _report(self, stream: Stream | None) -> Run:
         stopped = _ENDS.get(self._why, "")
-        fault = None if stopped else Scene(self._board, self.cpu, self.ram, self.image).fault(self._error)
+        findings = self.sanitizer.findings(self.cpu) if self.sanitizer else ()
+        leaks = self.sanitizer.leaks(self.cpu) if self.sanitizer and stopped == "exit" else ()
+        is_finding = self._why == board.FINDING
+        fault = None if stopped else findings[0] if is_finding else Scene(self._board, self.cpu, self.ram, self.image).fault(self._error)
         stopped = stopped or ("fault" if fault else "interrupt" if self._interrupted else "halt")
         counted = self.ram.shared(abi.GUEST_REPORT, abi.dtype(abi.GuestReport))[0]
         return Run(
-            stopped=stopped, fault=fault, console=self.console,
+            stopped=stopped, fault=fault, findings=findings, leaks=leaks, console=self.console,
             exit_status=int(self._board[board.B_EXIT_STATUS]) if stopped == "exit" else None,
-            listing=tuple(listing_around(self.ram, self.image, fault.rip)) if fault else (),
+            listing=self._listing(fault.rip) if fault else (),
             blocks=int(self._board[board.B_BLOCKS]), calls=int(self._board[board.B_CALLS]),
             performed=stream.finish(int(self._board[board.B_PLACED])) if stream else None,
             **{name: int(counted[name]) for name in ("frames_written", "frames_verified", "corrupted", "refused")},
@@ -351,6 +362,12 @@ class Machine:
         """What was written down so far (`kernel_sim.machine.journal.RECORD`), in order; nothing when the machine keeps no journal."""
         return self._journal[:min(int(self._board[board.B_JOURNAL_USED]), len(self._journal))]
 
+    def _listing(self, rip: int) -> tuple[str, ...]:
+        """The instructions around a fault."""
+        if self.sanitizer is not None and rip >> 47 == 0:
+            return self.sanitizer.listing(self.cpu, rip)
+        return tuple(listing_around(self.ram, self.image, rip))
+
     @property
     def console(self) -> str:
         """What the guest has printed so far."""
@@ -362,7 +379,7 @@ class Machine:
 @cache
 def _device_hooks() -> tuple[Callback, Callback, Callback, Callback]:
     """The hooks that are the same for all machines: on a miss of the translation buffer, on a block, on an interrupt, on `syscall`."""
-    return (callback(on_miss, "bool", "int64", "int64", "int32", "int64", "int64"), callback(on_block, "void", "int64", "int64", "uint32", "int64"),
+    return (callback(on_miss, *MISS_TYPES), callback(on_block, "void", "int64", "int64", "uint32", "int64"),
             callback(on_interrupt, "void", "int64", "uint32", "int64"), callback(on_system_call, "void", "int64", "int64"))
 
 

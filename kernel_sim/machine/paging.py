@@ -77,6 +77,10 @@ PRESENT, WRITABLE, USER, ACCESSED, DIRTY, LARGE, NO_EXECUTE = 1, 1 << 1, 1 << 2,
 _FIRMWARE = FIRMWARE - (1 << 64)            # as a signed number, which addresses are here
 _TOO_HIGH = ADDRESS & ~((1 << PHYSICAL_BITS) - 1)
 
+MISS_TYPES = ("bool", "int64", "int64", "int32", "int64", "int64")
+"""Of `on_miss`, for `callback`."""
+
+
 @compiled
 def is_reserved(entry: int, level: int, no_execute: bool) -> bool:
     """Whether an entry that is present sets a bit that it must not set at its level."""
@@ -180,6 +184,12 @@ def find(board: Array, virtual: int, access: int, mode: Mode) -> Found:
 
 
 @compiled
+def watch(board: Array, virtual: int, access: int, mode: Mode, found: Found) -> int:
+    """What the sanitizer (`access_watch.watch_access`, in the hook that is made with it) leaves of the rights, or -1. Here: all of them."""
+    return found.may
+
+
+@compiled
 def found_page(board: Array, virtual: int, access: int) -> Found:
     """Translate an address, as the registers say; a fault is noted."""
     mode = mode_of(board)
@@ -191,12 +201,15 @@ def found_page(board: Array, virtual: int, access: int) -> Found:
             board[B_N_GRANTS] = 0
         mode = Mode(mode.root, False, mode.write_protect, mode.no_execute)
     found = find(board, virtual, access, mode)
+    may = watch(board, virtual, int64(access), mode, found)
+    if may < 0:
+        return Found(int64(NOWHERE), int64(0), int64(0), found.level, found.entry)
     if found.physical == NOWHERE:
         board[B_PAGE_FAULTS] += 1
         note_fault(board, virtual, access, PAGE_FAULT_VECTOR, found.error)
     else:
         board[B_PAGES + min(found.level, 2)] += 1
-    return found
+    return Found(found.physical, may, found.error, found.level, found.entry)
 
 
 def on_miss(engine: int, virtual: int, access: int, result: int, board_address: int) -> bool:
