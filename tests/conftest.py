@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -26,6 +27,14 @@ settings.load_profile(PROFILE)
 def hear_interrupts() -> None:
     """For `preexec_fn`: a child that hears SIGINT, also where the tests themselves run in the background and do not."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+@pytest.fixture
+def heard_interrupts() -> Iterator[None]:
+    """SIGINT is heard here, too, and by Python's own handler."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def pytest_report_header(config: pytest.Config) -> str:

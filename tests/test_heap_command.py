@@ -93,6 +93,7 @@ def test_compiled_and_interpreted_place_alike(capsys: pytest.CaptureFixture[str]
     assert 0.85 < said["utilization"] < 0.95 and said["peak_payload_bytes"] == 429_384
 
 
+@pytest.mark.usefixtures("heard_interrupts")
 def test_an_interrupt_waits_for_the_operation_it_comes_in() -> None:
     heap = Heap(load_policy("first-fit", uncompiled=True))
     before = signal.getsignal(signal.SIGINT)

@@ -122,6 +122,7 @@ def test_a_full_and_an_empty_memory() -> None:
     assert rows.column("external_fragmentation") == [0, 0, 0]
 
 
+@pytest.mark.usefixtures("heard_interrupts")
 def test_an_interrupt_leaves_the_samples_so_far() -> None:
     def stop(done: int) -> None:
         if done == 128:

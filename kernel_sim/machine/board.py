@@ -25,7 +25,8 @@ B_MOVED = 69        # whether the host has moved guest memory behind the engine'
 B_RUNS = 70         # the process that runs, as the guest kernel says
 B_CONTROL_FUNCTION = 71     # the engine's own, for everything else
 B_WATCH = 72        # the sanitizer's notebook
-BOARD_WORDS = 73
+B_FINISH_TRAP = 73      # the machine's own function for the microcode's bell
+BOARD_WORDS = 74
 
 # B_WHY: whether the machine is to go on, and why it is not.
 (RUNNING, WANTS_WINDOW, MOVED, TICK, EXITED, OUT_OF_BUDGET, INTERRUPT, BROKE, PAGE_FAULT, SYSTEM_CALL, FORBIDDEN_PORT,

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from kernel_sim.allocators.base import Policy
-from kernel_sim.compiled import Array, Callback, array_view, bind, callback, compiled, int64, interpreted, outlined
+from kernel_sim.compiled import Array, Callback, array_view, bind, call_address, callback, compiled, int64, interpreted, outlined
 from kernel_sim.events import BAD_COUNT, BROKEN, NO_SUCH_CALL, NO_SUCH_SEGMENT, NOT_SERVED, OK
 from kernel_sim.frames import NO_FRAMES, words_at
 from kernel_sim.ledger import ROOT_WORDS, far_share, open_state
@@ -42,6 +42,7 @@ from kernel_sim.machine.board import (
     B_BATCH,
     B_CALL_BOX,
     B_CALLS,
+    B_FINISH_TRAP,
     B_JOURNAL_RECORDS,
     B_MANAGER_ROOT,
     B_MOVED,
@@ -60,7 +61,6 @@ from kernel_sim.machine.board import (
 )
 from kernel_sim.machine.devices import exit_machine, may_use_ports, put_on_console, set_timer, stop
 from kernel_sim.machine.journal import COMPACTED, note, note_frames
-from kernel_sim.machine.traps import finish_trap
 from kernel_sim.manager import FrameManager
 from kernel_sim.segment_records import heads_at, is_segment, segments_at
 from kernel_sim.segments import bind_segments
@@ -265,12 +265,6 @@ def serve(board: Array, board_address: int) -> None:
     box["status"] = status
 
 
-@outlined
-def finish_trap_far(board_address: int) -> None:
-    """`finish_trap`, where nothing is to be inlined."""
-    finish_trap(words_at(board_address, BOARD_WORDS))
-
-
 def on_out(engine: int, port: int, size: int, value: int, board_address: int) -> None:
     """The engine's hook on every `out`."""
     board = words_at(board_address, BOARD_WORDS)
@@ -283,7 +277,7 @@ def on_out(engine: int, port: int, size: int, value: int, board_address: int) ->
     elif port == EXIT_PORT:
         exit_machine(board, value)
     elif port == TRAP_PORT:
-        finish_trap_far(board_address)
+        call_address(board[B_FINISH_TRAP], board_address)     # compiled once, and not again with every policy
     elif port == TIMER_PORT:
         set_timer(board, value)
 

@@ -31,7 +31,7 @@ from kernel_sim.machine.ram import Ram
 from kernel_sim.machine.sanitizer import Leak, Sanitizer, watched_miss
 from kernel_sim.machine.stream import Stream
 from kernel_sim.machine.translation import GENERAL_PROTECTION
-from kernel_sim.machine.traps import INVALID, NO_CODE, NO_TRAP, NOT_ENTERED, TIMER, has_error_code, run_guest, write_microcode
+from kernel_sim.machine.traps import INVALID, NO_CODE, NO_TRAP, NOT_ENTERED, TIMER, finish_trap, has_error_code, run_guest, write_microcode
 from kernel_sim.manager import FrameManager
 from kernel_sim.operations import OPERATION, Performed
 from kernel_sim.segments import MAX_SEGMENTS, SegmentTable
@@ -169,7 +169,8 @@ class Machine:
         self._board[[board.B_JOURNALLED, board.B_MISSES_OF]] = self.manager.clock, address_of(self._misses)
         cpu.set_page_table(int(self._board[board.B_PAGE_TABLE]))
         cpu.hook_out(self._out_hook(), where)
-        miss, block, interrupt, system_call = _device_hooks()
+        miss, block, interrupt, system_call, finish = _device_hooks()
+        self._board[board.B_FINISH_TRAP] = finish.address
         cpu.hook_miss(miss if self.sanitizer is None else watched_miss(), where)
         if budget is not None:
             cpu.hook_block(block, where)
@@ -377,10 +378,12 @@ class Machine:
 
 
 @cache
-def _device_hooks() -> tuple[Callback, Callback, Callback, Callback]:
-    """The hooks that are the same for all machines: on a miss of the translation buffer, on a block, on an interrupt, on `syscall`."""
+def _device_hooks() -> tuple[Callback, Callback, Callback, Callback, Callback]:
+    """The hooks that are the same for all machines: on a miss of the translation buffer, on a block, on an interrupt, on `syscall`; and what the
+    microcode's bell calls."""
     return (callback(on_miss, *MISS_TYPES), callback(on_block, "void", "int64", "int64", "uint32", "int64"),
-            callback(on_interrupt, "void", "int64", "uint32", "int64"), callback(on_system_call, "void", "int64", "int64"))
+            callback(on_interrupt, "void", "int64", "uint32", "int64"), callback(on_system_call, "void", "int64", "int64"),
+            callback(finish_trap, "void", "int64"))
 
 
 def _signed(address: int) -> int:

@@ -18,10 +18,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from kernel_sim.compiled import Array, call_address_5, compiled, entry, int64
+from kernel_sim.compiled import Array, call_address_5, compiled, entry, int64, outlined
 from kernel_sim.frames import words_at
 from kernel_sim.machine.abi import FIRMWARE, MICROCODE, TRAP_PORT
 from kernel_sim.machine.board import (
+    B_ADDRESS,
     B_BLOCKS,
     B_CONTROL_FUNCTION,
     B_ENGINE,
@@ -122,18 +123,32 @@ def place_of(board: Array, virtual: int, access: int) -> int:
     return int64(NOWHERE) if found.physical == NOWHERE else int64(found.physical + (virtual & 4095))
 
 
-@compiled
-def peek(board: Array, virtual: int) -> tuple[bool, int]:
+@outlined
+def word_of(board_address: int, virtual: int) -> tuple[bool, int]:
     """(whether it is there, a word of the guest's memory)."""
+    board = words_at(board_address, BOARD_WORDS)
     physical = place_of(board, virtual, READ)
     return (False, int64(0)) if physical == NOWHERE else (True, word_at(board, physical))
 
 
-@compiled
-def poke(board: Array, virtual: int, value: int) -> bool:
+@outlined
+def set_word_of(board_address: int, virtual: int, value: int) -> bool:
     """Write a word of the guest's memory; False where it cannot be written."""
+    board = words_at(board_address, BOARD_WORDS)
     physical = place_of(board, virtual, WRITE)
     return bool(physical != NOWHERE and set_word_at(board, physical, value))
+
+
+@compiled
+def peek(board: Array, virtual: int) -> tuple[bool, int]:
+    """`word_of`, by the board."""
+    return word_of(board[B_ADDRESS], int64(virtual))
+
+
+@compiled
+def poke(board: Array, virtual: int, value: int) -> bool:
+    """`set_word_of`, by the board."""
+    return set_word_of(board[B_ADDRESS], int64(virtual), int64(value))
 
 
 # -- the guest's tables -----------------------------------------------------------------------------------------------------------------
@@ -169,7 +184,7 @@ def has_error_code(vector: int) -> bool:
 
 
 @compiled
-def push_frame(board: Array, gate: Gate, is_user: bool, stack: int, selectors: int, flags: int, rip: int, code: int) -> int:
+def push_frame(board: Array, gate: Gate, is_user: int, stack: int, selectors: int, flags: int, rip: int, code: int) -> int:
     """Push an exception frame: the new stack pointer, or 0 when that cannot be done. `stack` is the interrupted one, `selectors` SS << 16 | CS."""
     tss, _ = table_register(board, TR)
     top, is_there = stack, True
@@ -187,9 +202,10 @@ def push_frame(board: Array, gate: Gate, is_user: bool, stack: int, selectors: i
     return int64(top - 48) if poke(board, top - 48, code) else int64(0)
 
 
-@compiled
-def deliver(board: Array, is_user: bool, stack: int, selectors: int, flags: int) -> tuple[int, int, int]:
+@outlined
+def deliver(board_address: int, is_user: int, stack: int, selectors: int, flags: int) -> tuple[int, int, int]:
     """Push the frame of the trap on the board, or of the double fault that it becomes: (stack pointer, handler, flags), or (0, 0, 0)."""
+    board = words_at(board_address, BOARD_WORDS)
     vector, code = board[B_TRAP_VECTOR], board[B_TRAP_CODE]
     for _ in range(3):
         gate = gate_of(board, vector)
@@ -211,12 +227,13 @@ def deliver(board: Array, is_user: bool, stack: int, selectors: int, flags: int)
 # -- the way in ---------------------------------------------------------------------------------------------------------------------------
 
 
-@compiled
-def enter_trap(board: Array, vector: int, code: int, address: int, rip_back: int) -> int:
+@outlined
+def enter_trap(board_address: int, vector: int, code: int, address: int, rip_back: int) -> int:
     """The engine has stopped for a trap: begin to deliver it. The engine goes on at B_NEXT_RIP when this returns ENTERED.
 
     `code` is the error code or NO_CODE, `address` what CR2 shall say of a page fault; `rip_back` is how far the engine has run past the instruction.
     """
+    board = words_at(board_address, BOARD_WORDS)
     _, limit = table_register(board, IDTR)
     if limit == 0:
         return NO_HANDLERS
@@ -238,7 +255,7 @@ def enter_trap(board: Array, vector: int, code: int, address: int, rip_back: int
     if selector & 3:
         board[B_TRAP_FLAGS] = flags
         return begin_trap(board)
-    pointer, handler, flags = deliver(board, False, register(board, RSP), (register(board, SS) & 0xFFFF) << 16 | selector, flags)
+    pointer, handler, flags = deliver(board[B_ADDRESS], int64(0), register(board, RSP), (register(board, SS) & 0xFFFF) << 16 | selector, flags)
     if pointer == 0:
         return TRIPLE
     set_register(board, RSP, pointer)
@@ -256,7 +273,7 @@ def run_guest(board_address: int, rip: int, vector: int, code: int, address: int
     status = int64(0)
     while True:
         if vector != NO_TRAP:
-            entered = enter_trap(board, vector, code, address, rip_back)
+            entered = enter_trap(board_address, int64(vector), int64(code), int64(address), int64(rip_back))
             if entered != ENTERED:
                 board[B_WHY] = TRIPLE_FAULT if entered == TRIPLE else board[B_WHY]
                 return NOT_ENTERED
@@ -330,9 +347,9 @@ def begin_trap(board: Array) -> int:
     return ENTERED
 
 
-@compiled
-def finish_trap(board: Array) -> None:
+def finish_trap(board_address: int) -> None:
     """The stub has rung, in ring 0: put everything back, and tell it where to go on. The far call has pushed RIP, CS, RSP and SS."""
+    board = words_at(board_address, BOARD_WORDS)
     if board[B_IN_MICROCODE] == 0:
         return      # somebody else wrote to the port
     board[B_IN_MICROCODE] = 0
@@ -341,7 +358,7 @@ def finish_trap(board: Array) -> None:
     data = words_at(board[B_FIRMWARE] + _DATA_OFFSET, 512)
     top = (_STACK_TOP - _DATA) // 8
     selectors = (data[top - 1] & 0xFFFF) << 16 | (data[top - 3] & 0xFFFF)
-    pointer, handler, flags = deliver(board, True, data[top - 2], selectors, board[B_TRAP_FLAGS])
+    pointer, handler, flags = deliver(board[B_ADDRESS], int64(1), data[top - 2], selectors, board[B_TRAP_FLAGS])
     if pointer == 0:
         stop(board, TRIPLE_FAULT)
         pointer, handler = int64(_STACK_TOP), int64(_CODE + _STUB)

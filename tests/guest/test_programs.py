@@ -110,7 +110,7 @@ def test_misuse_changes_nothing() -> None:
     manager = FrameManager(500)
     run = Machine(manager, "misuse").run()
     assert run.ok and run.console == f"{run.refused} wrong calls tried, 0 not refused by their name\n"
-    assert manager.stats().n_refused == 11
+    assert manager.stats().n_refused == 23
 
 
 def test_doorbell_takes_and_gives_back() -> None:
