@@ -8,7 +8,7 @@ import random
 import numpy as np
 import pytest
 import unicorn.x86_const as x86
-from guest.raw import HALT, RAX, RBX, leave, machine_of, mov, store
+from guest.raw import HALT, R8, RAX, RBX, leave, machine_of, mov, store
 
 from kernel_sim import FrameManager
 from kernel_sim.compiled import address_of, interpreted
@@ -267,6 +267,17 @@ def test_a_translation_is_kept_until_it_is_flushed() -> None:
     touch, unmap = store(7, FIRMWARE + CALL_BOX), store(0, AT_FIRMWARE - 4096 + 8 * (CALL_BOX // 4096))
     assert machine_of(touch + unmap + touch + HALT).run().stopped == "halt"
     assert machine_of(touch + unmap + FLUSH + touch + HALT).run().stopped == "fault"
+
+
+def test_a_large_page_is_dropped_whole() -> None:
+    """One `invlpg` anywhere in it, as on hardware, although it was looked up by parts of 4 KiB; without one it can still be read."""
+    read = [mov(RAX, LOW + offset) + b"\x48\x8b\x08" for offset in (0x1000, 0x5000)]         # mov rcx, [rax]
+    unmap = store(0, DIRECT_MAP + 2 * 4096 + 8 * (LOW >> 21 & 511))
+    code = page_at(2 << 20, P | W, P | W, P | W | PS) + read[0] + read[1] + unmap
+    assert machine_of(code + read[1] + HALT, FrameManager(2048)).run().stopped == "halt"
+    for drop in (b"\x0f\x01\x3b", b"\x41\x0f\x01\x38"):           # invlpg [rbx], invlpg [r8]
+        done = machine_of(code + mov(RBX, LOW) + mov(R8, LOW) + drop + read[1] + HALT, FrameManager(2048)).run()
+        assert str(done.fault).startswith(f"page fault: read of {LOW + 0x5000:#x}")
 
 
 def test_a_guest_that_unmaps_itself() -> None:

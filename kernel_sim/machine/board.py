@@ -26,7 +26,8 @@ B_RUNS = 70         # the process that runs, as the guest kernel says
 B_CONTROL_FUNCTION = 71     # the engine's own, for everything else
 B_WATCH = 72        # the sanitizer's notebook
 B_FINISH_TRAP = 73      # the machine's own function for the microcode's bell
-BOARD_WORDS = 74
+B_LARGE_CACHED = 74     # whether a part of a large page of the user's half may be in the translation buffer
+BOARD_WORDS = 75
 
 # B_WHY: whether the machine is to go on, and why it is not.
 (RUNNING, WANTS_WINDOW, MOVED, TICK, EXITED, OUT_OF_BUDGET, INTERRUPT, BROKE, PAGE_FAULT, SYSTEM_CALL, FORBIDDEN_PORT,

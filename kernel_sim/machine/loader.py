@@ -42,6 +42,18 @@ class Image:
             ram.firmware[offset:offset + size] = 0
             ram.firmware[offset:offset + len(data)] = memoryview(data)
 
+    def page_flushes(self) -> list[int]:
+        """Where an `invlpg` may begin: 0F 01 /7 with an operand in memory, and perhaps a REX prefix. Bytes that only look like one do no harm."""
+        found = []
+        for address, data, _ in self.parts:
+            at = data.find(b"\x0f\x01")
+            while 0 <= at < len(data) - 2:
+                if data[at + 2] >> 3 & 7 == 7 and data[at + 2] < 0xC0:
+                    has_prefix = at > 0 and data[at - 1] & 0xF0 == 0x40
+                    found += [address + at - 1, address + at] if has_prefix else [address + at]
+                at = data.find(b"\x0f\x01", at + 1)
+        return found
+
     def symbol_at(self, address: int) -> Symbol | None:
         """The function that an address lies in."""
         return next((symbol for symbol in self.symbols if symbol.address <= address < symbol.address + max(symbol.size, 1)), None)

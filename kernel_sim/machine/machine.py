@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -26,7 +26,7 @@ from kernel_sim.machine.journal import MAX_RECORDS, RECORD
 from kernel_sim.machine.listing import disassemble, listing_around, place
 from kernel_sim.machine.loader import find_guest, read_image
 from kernel_sim.machine.modules import Program, load_modules, read_modules, size_of
-from kernel_sim.machine.paging import MISS_TYPES, build_page_tables, on_miss
+from kernel_sim.machine.paging import MISS_TYPES, build_page_tables, on_miss, on_page_dropped
 from kernel_sim.machine.ram import Ram
 from kernel_sim.machine.sanitizer import Leak, Sanitizer, watched_miss
 from kernel_sim.machine.stream import Stream
@@ -169,16 +169,24 @@ class Machine:
         self._board[[board.B_JOURNALLED, board.B_MISSES_OF]] = self.manager.clock, address_of(self._misses)
         cpu.set_page_table(int(self._board[board.B_PAGE_TABLE]))
         cpu.hook_out(self._out_hook(), where)
-        miss, block, interrupt, system_call, finish = _device_hooks()
-        self._board[board.B_FINISH_TRAP] = finish.address
-        cpu.hook_miss(miss if self.sanitizer is None else watched_miss(), where)
-        if budget is not None:
-            cpu.hook_block(block, where)
-        cpu.hook_interrupt(interrupt, where)
-        cpu.hook_system_call(system_call, where)
-        if self.sanitizer is not None:
-            self.sanitizer.attach(cpu)
+        self._hook_devices(cpu, where, counts_blocks=budget is not None)
         return cpu
+
+    def _hook_devices(self, cpu: Cpu, where: int, counts_blocks: bool) -> None:
+        """Everything but the doorbell."""
+        hooks = _device_hooks()
+        self._board[board.B_FINISH_TRAP] = hooks.finish_trap.address
+        if counts_blocks:
+            cpu.hook_block(hooks.block, where)
+        cpu.hook_interrupt(hooks.interrupt, where)
+        cpu.hook_system_call(hooks.system_call, where)
+        if self.sanitizer is not None:
+            cpu.hook_miss(watched_miss(), where)
+            self.sanitizer.attach(cpu)
+            return
+        cpu.hook_miss(hooks.miss, where)
+        for address in self.image.page_flushes():
+            cpu.hook_instruction(hooks.page_dropped, address, where)
 
     def _out_hook(self) -> Callback:
         """The hook for `out`: compiled, or in the interpreter, where exceptions must not be lost, for a plain policy."""
@@ -377,13 +385,24 @@ class Machine:
         return text + (f"\n[{used - _CONSOLE_BYTES} more bytes were dropped]\n" if used > _CONSOLE_BYTES else "")
 
 
+class _Hooks(NamedTuple):
+    """The hooks that are the same for all machines. `finish_trap` is what the microcode's bell calls."""
+
+    miss: Callback
+    page_dropped: Callback
+    block: Callback
+    interrupt: Callback
+    system_call: Callback
+    finish_trap: Callback
+
+
 @cache
-def _device_hooks() -> tuple[Callback, Callback, Callback, Callback, Callback]:
-    """The hooks that are the same for all machines: on a miss of the translation buffer, on a block, on an interrupt, on `syscall`; and what the
-    microcode's bell calls."""
-    return (callback(on_miss, *MISS_TYPES), callback(on_block, "void", "int64", "int64", "uint32", "int64"),
-            callback(on_interrupt, "void", "int64", "uint32", "int64"), callback(on_system_call, "void", "int64", "int64"),
-            callback(finish_trap, "void", "int64"))
+def _device_hooks() -> _Hooks:
+    """They are compiled, or loaded, once."""
+    at_block = ("void", "int64", "int64", "uint32", "int64")
+    return _Hooks(callback(on_miss, *MISS_TYPES), callback(on_page_dropped, *at_block), callback(on_block, *at_block),
+                  callback(on_interrupt, "void", "int64", "uint32", "int64"), callback(on_system_call, "void", "int64", "int64"),
+                  callback(finish_trap, "void", "int64"))
 
 
 def _signed(address: int) -> int:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from kernel_sim.compiled import Array, compiled, int64
+from kernel_sim.compiled import Array, call_address_3, compiled, int64
 from kernel_sim.frames import words_at
 from kernel_sim.machine.abi import (
     DIRECT_MAP,
@@ -27,10 +27,13 @@ from kernel_sim.machine.abi import (
     STACK_BOTTOM,
 )
 from kernel_sim.machine.board import (
+    B_CONTROL_FUNCTION,
+    B_ENGINE,
     B_ERROR_CODE,
     B_FIRMWARE_BASE,
     B_GRANTS,
     B_IN_MICROCODE,
+    B_LARGE_CACHED,
     B_MISS_ACCESS,
     B_MISS_ADDRESS,
     B_MISSES,
@@ -45,7 +48,7 @@ from kernel_sim.machine.board import (
     BOARD_WORDS,
     PAGE_FAULT,
 )
-from kernel_sim.machine.cpu import CS
+from kernel_sim.machine.cpu import CS, FLUSH_TRANSLATIONS
 from kernel_sim.machine.devices import has_ended
 from kernel_sim.machine.ram import Ram
 from kernel_sim.machine.registers import register
@@ -209,6 +212,8 @@ def found_page(board: Array, virtual: int, access: int) -> Found:
         note_fault(board, virtual, access, PAGE_FAULT_VECTOR, found.error)
     else:
         board[B_PAGES + min(found.level, 2)] += 1
+        if found.level > 0 and virtual >= 0:
+            board[B_LARGE_CACHED] = 1
     return Found(found.physical, may, found.error, found.level, found.entry)
 
 
@@ -230,6 +235,14 @@ def on_miss(engine: int, virtual: int, access: int, result: int, board_address: 
     answer[0] = found.physical
     answer[1] = found.may
     return found.physical != NOWHERE
+
+
+def on_page_dropped(engine: int, address: int, size: int, board_address: int) -> None:
+    """The engine's hook before an `invlpg`. The engine drops 4 KiB, a processor all of a large page: where there may be one, everything goes."""
+    board = words_at(board_address, BOARD_WORDS)
+    if board[B_LARGE_CACHED]:
+        board[B_LARGE_CACHED] = 0
+        call_address_3(board[B_CONTROL_FUNCTION], board[B_ENGINE], int64(FLUSH_TRANSLATIONS), int64(0))
 
 
 def build_page_tables(ram: Ram, code: Sequence[tuple[int, int]]) -> int:
