@@ -15,7 +15,7 @@ from kernel_sim.compiled import address_of, interpreted
 from kernel_sim.machine import board
 from kernel_sim.machine.abi import CALL_BOX, DIRECT_MAP, FIRMWARE, FIRMWARE_BYTES, IMAGE_BYTES, MICROCODE, MICROCODE_END, PAGE_TABLES, STACK_BOTTOM
 from kernel_sim.machine.cpu import Cpu
-from kernel_sim.machine.machine import _device_hooks
+from kernel_sim.machine.hooks import device_hooks
 from kernel_sim.machine.paging import build_page_tables, walk
 from kernel_sim.machine.ram import Ram
 from kernel_sim.machine.translation import FETCH, READ, WRITE, Mode
@@ -63,7 +63,7 @@ class Walker:
 
     def miss(self, virtual: int, access: int) -> tuple[int, ...]:
         """The same from the engine's hook, compiled."""
-        hook = HOOK(_device_hooks()[0].address)
+        hook = HOOK(device_hooks().miss.address)
         answer = np.full(2, -7, np.int64)
         self.board[board.B_WHY] = board.RUNNING
         served = hook(0, ctypes.c_int64(virtual).value, access, address_of(answer), address_of(self.board))

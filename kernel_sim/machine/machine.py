@@ -6,9 +6,8 @@ import ctypes
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -19,19 +18,20 @@ from kernel_sim.frames import lazy_zeros
 from kernel_sim.machine import abi, board
 from kernel_sim.machine.board import BOARD_WORDS
 from kernel_sim.machine.cpu import INVALID_INSTRUCTION, Cpu
-from kernel_sim.machine.devices import on_block, on_interrupt, on_system_call, tick_is_due
+from kernel_sim.machine.devices import tick_is_due
 from kernel_sim.machine.faults import Scene
+from kernel_sim.machine.hooks import device_hooks
 from kernel_sim.machine.hypercalls import HOOK_TYPES, bind_hook, compiled_doorbell
 from kernel_sim.machine.journal import MAX_RECORDS, RECORD
 from kernel_sim.machine.listing import disassemble, listing_around, place
 from kernel_sim.machine.loader import find_guest, read_image
 from kernel_sim.machine.modules import Program, load_modules, read_modules, size_of
-from kernel_sim.machine.paging import MISS_TYPES, build_page_tables, on_miss, on_page_dropped
+from kernel_sim.machine.paging import build_page_tables
 from kernel_sim.machine.ram import Ram
 from kernel_sim.machine.sanitizer import Leak, Sanitizer, watched_miss
 from kernel_sim.machine.stream import Stream
 from kernel_sim.machine.translation import GENERAL_PROTECTION
-from kernel_sim.machine.traps import INVALID, NO_CODE, NO_TRAP, NOT_ENTERED, TIMER, finish_trap, has_error_code, run_guest, write_microcode
+from kernel_sim.machine.traps import INVALID, NO_CODE, NO_TRAP, NOT_ENTERED, TIMER, has_error_code, run_guest, write_microcode
 from kernel_sim.manager import FrameManager
 from kernel_sim.operations import OPERATION, Performed
 from kernel_sim.segments import MAX_SEGMENTS, SegmentTable
@@ -174,7 +174,7 @@ class Machine:
 
     def _hook_devices(self, cpu: Cpu, where: int, counts_blocks: bool) -> None:
         """Everything but the doorbell."""
-        hooks = _device_hooks()
+        hooks = device_hooks()
         self._board[board.B_FINISH_TRAP] = hooks.finish_trap.address
         if counts_blocks:
             cpu.hook_block(hooks.block, where)
@@ -383,26 +383,6 @@ class Machine:
         used = int(self._board[board.B_CONSOLE_USED])
         text = self._console[:min(used, _CONSOLE_BYTES)].tobytes().decode("utf-8", errors="replace")
         return text + (f"\n[{used - _CONSOLE_BYTES} more bytes were dropped]\n" if used > _CONSOLE_BYTES else "")
-
-
-class _Hooks(NamedTuple):
-    """The hooks that are the same for all machines. `finish_trap` is what the microcode's bell calls."""
-
-    miss: Callback
-    page_dropped: Callback
-    block: Callback
-    interrupt: Callback
-    system_call: Callback
-    finish_trap: Callback
-
-
-@cache
-def _device_hooks() -> _Hooks:
-    """They are compiled, or loaded, once."""
-    at_block = ("void", "int64", "int64", "uint32", "int64")
-    return _Hooks(callback(on_miss, *MISS_TYPES), callback(on_page_dropped, *at_block), callback(on_block, *at_block),
-                  callback(on_interrupt, "void", "int64", "uint32", "int64"), callback(on_system_call, "void", "int64", "int64"),
-                  callback(finish_trap, "void", "int64"))
 
 
 def _signed(address: int) -> int:
