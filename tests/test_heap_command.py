@@ -6,8 +6,6 @@ import gzip
 import json
 import os
 import signal
-import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -94,13 +92,17 @@ def test_compiled_and_interpreted_place_alike(capsys: pytest.CaptureFixture[str]
 
 
 @pytest.mark.usefixtures("heard_interrupts")
-def test_an_interrupt_waits_for_the_operation_it_comes_in() -> None:
+def test_an_interrupt_waits_for_the_operation_it_comes_in(monkeypatch: pytest.MonkeyPatch) -> None:
     heap = Heap(load_policy("first-fit", uncompiled=True))
-    before = signal.getsignal(signal.SIGINT)
-    alarm = threading.Thread(target=lambda: (time.sleep(0.3), os.kill(os.getpid(), signal.SIGINT)))
-    alarm.start()
+    before, free, freed = signal.getsignal(signal.SIGINT), heap.free, []
+
+    def interrupted(address: int) -> None:
+        freed.append(address)
+        if len(freed) == 100:
+            os.kill(os.getpid(), signal.SIGINT)
+        free(address)
+    monkeypatch.setattr(heap, "free", interrupted)
     done = replay(load(PERL), heap)
-    alarm.join()
-    assert not done.complete and 0 < done.n_performed < len(done.trace.operations)
+    assert not done.complete and len(freed) == 100 and 100 <= done.n_performed < len(done.trace.operations)
     heap.check()
     assert signal.getsignal(signal.SIGINT) == before

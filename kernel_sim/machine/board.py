@@ -27,7 +27,8 @@ B_CONTROL_FUNCTION = 71     # the engine's own, for everything else
 B_WATCH = 72        # the sanitizer's notebook
 B_FINISH_TRAP = 73      # the machine's own function for the microcode's bell
 B_LARGE_CACHED = 74     # whether a part of a large page of the user's half may be in the translation buffer
-BOARD_WORDS = 75
+B_MOVES, B_BOX, B_STATUS = 75, 76, 77      # the function that moves segments; the call that it serves, and what became of it
+BOARD_WORDS = 78
 
 # B_WHY: whether the machine is to go on, and why it is not.
 (RUNNING, WANTS_WINDOW, MOVED, TICK, EXITED, OUT_OF_BUDGET, INTERRUPT, BROKE, PAGE_FAULT, SYSTEM_CALL, FORBIDDEN_PORT,

@@ -7,6 +7,7 @@ manager before anything is indexed with them. `serve` is made anew for every pol
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 from kernel_sim.allocators.base import Policy
@@ -39,13 +40,16 @@ from kernel_sim.machine.abi import (
     TRAP_PORT,
 )
 from kernel_sim.machine.board import (
+    B_ADDRESS,
     B_BATCH,
+    B_BOX,
     B_CALL_BOX,
     B_CALLS,
     B_FINISH_TRAP,
     B_JOURNAL_RECORDS,
     B_MANAGER_ROOT,
     B_MOVED,
+    B_MOVES,
     B_N_SEGMENTS,
     B_PLACED,
     B_PLACEMENTS,
@@ -53,6 +57,7 @@ from kernel_sim.machine.board import (
     B_RAM,
     B_RUNS,
     B_SEGMENTS,
+    B_STATUS,
     B_STREAMS,
     BOARD_WORDS,
     BROKE,
@@ -69,6 +74,8 @@ boxes_at = array_view(abi.dtype(abi.CallBox))
 
 HOOK_TYPES = ("void", "int64", "uint32", "int32", "uint32", "int64")
 """Of `on_out`, for `callback`."""
+MOVES_TYPES = ("void", "int64")
+BOX_BYTES = abi.CallBox.sizeof()
 
 _MOST = 1 << 62     # frames: more than there are, and no sum with a frame's number is too large
 _doorbells: dict[Policy, Callback] = {}
@@ -191,6 +198,13 @@ def serve_moves(board: Array, box: Any) -> int:
     return OK
 
 
+def serve_moves_in(board_address: int) -> None:
+    """`serve_moves` for the call that stands at B_BOX; the status goes to B_STATUS. Moving segments is much to compile, and few guests do it: this
+    is a function of its own, made when the first guest asks (`moves_when_asked`)."""
+    board = words_at(board_address, BOARD_WORDS)
+    board[B_STATUS] = serve_moves(board, boxes_at(board[B_BOX], 1)[0])
+
+
 @compiled
 def serve_info(root: int, box: Any) -> int:
     """MEMORY_INFO: all frames that are for hire, those that are free, those in use."""
@@ -206,7 +220,7 @@ def serve_info(root: int, box: Any) -> int:
 
 
 @compiled
-def serve_one(board: Array, box: Any) -> int:
+def serve_one(board: Array, box: Any, box_address: int) -> int:
     """One call that may also stand in a batch: the status."""
     call = box["call"]
     if call == FRAME_ALLOC or call == FRAME_FREE:
@@ -216,7 +230,9 @@ def serve_one(board: Array, box: Any) -> int:
     if call == SEGMENT_ALLOC or call == SEGMENT_FREE or call == SEGMENT_LOOKUP:
         return serve_segments(board, box)
     if call == SEGMENT_GROW or call == SEGMENT_SHARE or call == SEGMENT_COMPACT:
-        return serve_moves(board, box)
+        board[B_BOX] = box_address
+        call_address(board[B_MOVES], board[B_ADDRESS])
+        return int64(board[B_STATUS])
     if call == MEMORY_INFO:
         return serve_info(board[B_MANAGER_ROOT], box)
     if call == NOTE:
@@ -239,10 +255,11 @@ def serve_others(board_address: int) -> int:
     is_batch = box["call"] == BATCH_CALL
     if is_batch and not 0 < box["n_frames"] <= BATCH_CALLS:
         return int64(BAD_COUNT)
-    boxes = boxes_at(board[B_BATCH], BATCH_CALLS) if is_batch else boxes_at(board[B_CALL_BOX], 1)
+    address = board[B_BATCH] if is_batch else board[B_CALL_BOX]
+    boxes = boxes_at(address, BATCH_CALLS if is_batch else 1)
     status = int64(OK)
     for i in range(int64(box["n_frames"]) if is_batch else 1):
-        status = int64(serve_one(board, boxes[i]))
+        status = int64(serve_one(board, boxes[i], address + i * BOX_BYTES))
         boxes[i]["status"] = status
         if status == BROKEN:
             break
@@ -290,8 +307,7 @@ def bind_hook(manager: FrameManager) -> Callable[..., Any]:
     frames = make(bind(serve_frames, name, alloc_at=bound.alloc_at, free_at=bound.free_at))
     far = make(bind(serve_frames, name, alloc_at=bound.far_alloc, free_at=bound.far_free_by))   # in a batch the bookkeeping is not inlined again
     segments = make(bind(serve_segments, name, segment_alloc=segment.alloc, segment_free=segment.free))
-    moves = make(bind(serve_moves, name, segment_share=segment.share, segment_grow=segment.grow, segment_compact=segment.compact))
-    one = make(bind(serve_one, name, far_serve_frames=far, serve_segments=segments, serve_moves=moves))
+    one = make(bind(serve_one, name, far_serve_frames=far, serve_segments=segments))
     served = make(bind(serve, name, serve_frames=frames, serve_others=make_far(bind(serve_others, name, serve_one=one))))
     hook = bind(on_out, name, serve=served)
     return interpreted(hook) if manager.policy.in_interpreter else hook
@@ -302,3 +318,33 @@ def compiled_doorbell(manager: FrameManager) -> Callback:
     if manager.policy not in _doorbells:
         _doorbells[manager.policy] = callback(bind_hook(manager), *HOOK_TYPES)
     return _doorbells[manager.policy]
+
+
+def bind_moves(policy: Policy) -> Callable[..., Any]:
+    """`serve_moves_in` for a policy, likewise."""
+    make, segment = interpreted if policy.in_interpreter else compiled, bind_segments(policy)
+    moves = make(bind(serve_moves, policy.name, segment_share=segment.share, segment_grow=segment.grow, segment_compact=segment.compact))
+    hook = bind(serve_moves_in, policy.name, serve_moves=moves)
+    return interpreted(hook) if policy.in_interpreter else hook
+
+
+@cache
+def compiled_moves(policy: Policy) -> Callback:
+    """The compiled function for a policy; one for all machines."""
+    return callback(bind_moves(policy), *MOVES_TYPES)
+
+
+def moves_when_asked(policy: Policy, board: Array, guarded: Callable[[Callable[[], object]], None]) -> Callback:
+    """What B_MOVES is to point at when a machine starts: it has the function compiled, puts it in its own place, and calls it. `guarded` keeps what
+    is raised."""
+    def serve_now(board_address: int) -> None:
+        if policy.in_interpreter:
+            bind_moves(policy)(board_address)
+        else:
+            board[B_MOVES] = compiled_moves(policy).address
+            interpreted(call_address)(int(board[B_MOVES]), board_address)
+
+    def first(board_address: int) -> None:
+        board[B_STATUS] = NOT_SERVED
+        guarded(lambda: serve_now(board_address))
+    return callback(first, *MOVES_TYPES, jit=False)

@@ -21,7 +21,7 @@ from kernel_sim.machine.cpu import INVALID_INSTRUCTION, Cpu
 from kernel_sim.machine.devices import tick_is_due
 from kernel_sim.machine.faults import Scene
 from kernel_sim.machine.hooks import device_hooks
-from kernel_sim.machine.hypercalls import HOOK_TYPES, bind_hook, compiled_doorbell
+from kernel_sim.machine.hypercalls import HOOK_TYPES, bind_hook, compiled_doorbell, moves_when_asked
 from kernel_sim.machine.journal import MAX_RECORDS, RECORD
 from kernel_sim.machine.listing import disassemble, listing_around, place
 from kernel_sim.machine.loader import find_guest, read_image
@@ -169,6 +169,8 @@ class Machine:
         self._board[[board.B_JOURNALLED, board.B_MISSES_OF]] = self.manager.clock, address_of(self._misses)
         cpu.set_page_table(int(self._board[board.B_PAGE_TABLE]))
         cpu.hook_out(self._out_hook(), where)
+        self._moves = moves_when_asked(self.manager.policy, self._board, self._guarded)
+        self._board[board.B_MOVES] = self._moves.address
         self._hook_devices(cpu, where, counts_blocks=budget is not None)
         return cpu
 
