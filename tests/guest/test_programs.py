@@ -34,7 +34,7 @@ def test_all_end_well_and_leave_nothing_behind(spec: str, memory: str) -> None:
     manager = FrameManager(zones, spec, in_use)
     free = manager.free_runs()
     for program in PROGRAMS:
-        run = Machine(manager, program, seed=17).run()
+        run = Machine(manager, program, seed=17, sanitize=program not in ("misuse", "bugs")).run()
         assert run.ok, (program, run.stopped, run.exit_status, run.fault, run.console)
         assert run.calls > 0 and run.blocks > 0 and not run.listing
         manager.check()
@@ -59,7 +59,7 @@ def test_the_recorded_machine(spec: str) -> None:
 def test_hello_tells_what_machine_it_is() -> None:
     ranges = read_memory_map(RECORDED)
     manager = FrameManager(cut_zones(ranges))
-    run = Machine(manager, "hello").run()
+    run = Machine(manager, "hello", sanitize=True).run()
     assert f"{count(ranges)} frames, {count(ranges)} of them free." in run.console
     told = [(int(first, 16), int(end, 16)) for first, end in re.findall(r"memory from 0x([0-9a-f]+) to 0x([0-9a-f]+)", run.console)]
     assert [(first * 4096, end * 4096) for first, end in ranges] == told
@@ -86,7 +86,7 @@ def test_exhaust_gets_every_frame(spec: str) -> None:
 def test_segments_finds_no_fault(seed: int) -> None:
     """Loading and unloading in a memory that is often too full or too scattered."""
     manager = FrameManager(700, "first-fit")
-    run = Machine(manager, "segments", seed=seed).run()
+    run = Machine(manager, "segments", seed=seed, sanitize=True).run()
     loads, unloads, no_room, failed = map(int, re.findall(r"\d+", run.console))
     assert run.ok and (failed, run.corrupted) == (0, 0) and loads == unloads > 100 and no_room > 50
     stats = manager.stats()
@@ -99,7 +99,7 @@ def test_segments_finds_no_fault(seed: int) -> None:
 def test_moving_finds_every_word_where_it_was_written(spec: str, seed: int) -> None:
     """Growing in place and elsewhere, compactions, too little room; and code is executed where it was moved to, not what ran there before."""
     manager = FrameManager(150, spec)
-    run = Machine(manager, "moving", seed=seed, translation="segmentation").run()
+    run = Machine(manager, "moving", seed=seed, translation="segmentation", sanitize=True).run()
     in_place, elsewhere, no_room, compactions, moved, copied, failed = map(int, re.findall(r"-?\d+", run.console))
     assert run.ok and (failed, run.corrupted) == (0, 0), run.console
     assert min(in_place, elsewhere, no_room, compactions) > 5 and copied >= moved > 50
