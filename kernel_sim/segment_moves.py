@@ -19,7 +19,21 @@ from kernel_sim.allocators.base import Policy, Request
 from kernel_sim.compiled import Array, bind, compiled, int64, interpreted, move_memory, outlined
 from kernel_sim.events import BAD_COUNT, NO_SUCH_SEGMENT, OK, OUT_OF_FRAMES
 from kernel_sim.frames import NO_FRAMES, TAIL, frame, words_at
-from kernel_sim.ledger import CLOCK, N_FAILED, REQUESTED, ROOT_WORDS, State, area_of, bind_policy, open_state, record, settle, steps
+from kernel_sim.ledger import (
+    CLOCK,
+    N_FAILED,
+    REQUESTED,
+    ROOT_WORDS,
+    State,
+    area_of,
+    bind_policy,
+    open_state,
+    policy_alloc,
+    policy_granted,
+    record,
+    settle,
+    steps,
+)
 from kernel_sim.segment_records import (
     are_free,
     end_of_padding,
@@ -40,16 +54,6 @@ MOST_PASSES = 64
 
 
 # -- what the policy and the ledger bring ----------------------------------------------------------------------------------------------------
-
-@compiled
-def policy_granted(area: Any, n_frames: int) -> int:
-    raise NotImplementedError
-
-
-@compiled
-def policy_alloc(area: Any, request: Request) -> int:
-    raise NotImplementedError
-
 
 @compiled
 def policy_take(area: Any, pfn: int, n_frames: int) -> bool:

@@ -13,7 +13,7 @@ import pytest
 from contract.specs import ALWAYS, DEFAULTS, ONE_CHANGE, PLAIN, short, stands_for_others
 
 from kernel_sim import BadPolicy, DoubleFree, FrameManager, NoSuchSegment, NotAllocated, OutOfFrames, SegmentTable, Shared, load_policy
-from kernel_sim.compiled import compiled
+from kernel_sim.compiled import compiled, plain
 from kernel_sim.events import ALLOC, FREE, OK, SHARE
 from kernel_sim.manager import Stats
 from kernel_sim.segment_moves import bind_moves
@@ -385,7 +385,7 @@ def test_a_policy_that_stops_half_way_gets_back_what_it_gave() -> None:
     """It gives up one frame, and no more."""
     policy = interpreter("first-fit")
     take = compiled(lambda area, pfn, n_frames: False)
-    stingy = replace(policy, name="stingy", take=lambda area, pfn, n_frames: n_frames == 1 and pfn == 2 and policy.take.py_func(area, pfn, n_frames))
+    stingy = replace(policy, name="stingy", take=lambda area, pfn, n_frames: n_frames == 1 and pfn == 2 and plain(policy.take)(area, pfn, n_frames))
     for name, chosen in (("stingy", stingy), ("never", replace(policy, name="never", take=take))):
         manager = FrameManager(16, chosen)
         table = SegmentTable(manager)
