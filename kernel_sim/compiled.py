@@ -1,4 +1,4 @@
-"""Python that runs as machine code: the only file that imports numba.
+"""Python that runs as machine code: with `compiled_steps`, the only file that imports numba.
 
 Ways to write a compiled function, from the inside out:
 
@@ -35,6 +35,8 @@ from llvmlite import ir
 from numba.core import cgutils, event
 from numba.extending import intrinsic
 
+from kernel_sim.compiled_steps import StepCompiler
+
 F = TypeVar("F", bound=Callable[..., Any])
 Array = np.ndarray[Any, Any]
 
@@ -50,12 +52,13 @@ JIT: bool = not numba.config.DISABLE_JIT
 
 def compiled(function: F) -> F:
     """A step of compiled code, inlined into its callers (worth a factor of two to three)."""
-    return cast(F, numba.njit(forceinline=True, error_model="numpy")(function))
+    return cast(F, numba.njit(forceinline=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True,
+                              pipeline_class=StepCompiler)(function))
 
 
 def outlined(function: F) -> F:
     """A step of compiled code that is called, not inlined: for large ones that many call. Its arguments are numbers, which cost nothing to pass."""
-    return cast(F, numba.njit(error_model="numpy")(function))
+    return cast(F, numba.njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, pipeline_class=StepCompiler)(function))
 
 
 def entry(function: F) -> F:

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
+os.environ.setdefault("KERNEL_SIM_SANITIZE", "1")       # every guest is watched, unless its test says otherwise
 PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "default")
 
 # No deadline, and no complaint of slowness: the first example waits for the compiler.

@@ -25,6 +25,12 @@ def examples(block: str) -> Iterator[tuple[str, list[str]]]:
         yield command, printed
 
 
+@pytest.fixture(autouse=True)
+def as_a_reader(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reader has not asked for the sanitizer."""
+    monkeypatch.delenv("KERNEL_SIM_SANITIZE")
+
+
 @pytest.fixture
 def policy_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder to be in, with the README's policy in it."""

@@ -15,8 +15,9 @@ _MOST_STACKS = 10       # of leaks, printed; the JSON has all
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options that turn the sanitizer on."""
-    parser.add_argument("--sanitize", action="store_true",
-                        help="stop the guest at its first access to a frame that is not its user's, and tell what was never freed")
+    parser.add_argument("--sanitize", action=argparse.BooleanOptionalAction, default=None,
+                        help="stop the guest at its first access to a frame that is not its user's, and tell what was never freed "
+                             "(default: no, or as KERNEL_SIM_SANITIZE=1 says)")
     parser.add_argument("--uninitialised", action="store_true", help="the same, and report reads of memory that was never written (slow)")
 
 

@@ -1,7 +1,7 @@
 """What the sanitizer does after each ring of the doorbell: it reads the events that the manager has recorded since, whatever the call was.
 
-A frame that was freed is filled with a pattern, is no page table any more, and leaves the engine's buffer. The stack of each allocation and of each
-free is kept. A free that was refused is a finding.
+A frame that was freed is filled with a pattern, if there was ever anything in it, is no page table any more, and leaves the engine's buffer. The
+stack of each allocation and of each free is kept. A free that was refused is a finding.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from kernel_sim import events
-from kernel_sim.compiled import Array, array_view, compiled, int64
+from kernel_sim.compiled import Array, array_view, call_address_3, compiled, int64
 from kernel_sim.events import OK, RING_EVENTS
 from kernel_sim.frames import FREE, bytes_at, frame, half_words_at, words_at
 from kernel_sim.ledger import CLOCK, ROOT_WORDS, State, open_state
@@ -20,9 +20,11 @@ from kernel_sim.machine.cpu import CR3
 from kernel_sim.machine.devices import has_ended, stop
 from kernel_sim.machine.notebook import (
     BAD_FREE,
+    N_ANSWER,
     N_ENDED,
     N_FRAME,
     N_KIND,
+    N_MINCORE,
     N_OTHER,
     N_OWNER,
     N_RUNNING,
@@ -42,8 +44,10 @@ from kernel_sim.units import FRAME_BYTES
 
 PATTERN = 0xDD
 """What freed frames are filled with."""
-MOST_FILLED = 1024
-"""Frames. What is freed in larger pieces is left as it is: memory that nobody touched would be taken from the host only to be filled."""
+MOST_UNASKED = 64
+"""Frames. Of what is freed in larger pieces, frames that nobody ever touched stay zero: memory would be taken from the host only to be filled."""
+ASKED_AT_ONCE = 512
+"""Frames. How many the host is asked about at a time (`mincore`); its answer is a byte each."""
 
 _PATTERN_WORD = int.from_bytes(bytes([PATTERN] * 8), "little", signed=True)
 _BITMAP_WORDS = FRAME_BYTES // 64      # a bit a byte
@@ -78,6 +82,18 @@ def fill(board: Array, state: State, pfn: int) -> None:
 
 
 @compiled
+def fill_touched(board: Array, notes: Array, state: State, first: int, count: int) -> None:
+    """Fill those of `count` frames, up to ASKED_AT_ONCE, for which the host has memory already."""
+    answer = bytes_at(notes[N_ANSWER], ASKED_AT_ONCE)
+    status = call_address_3(notes[N_MINCORE], board[B_RAM] + first * FRAME_BYTES, int64(count * FRAME_BYTES), notes[N_ANSWER])
+    if status & 0xFFFF_FFFF:        # a host whose pages are larger
+        return
+    for i in range(count):
+        if answer[i] & 1:
+            fill(board, state, first + i)
+
+
+@compiled
 def given_back(board: Array, notes: Array, state: State, event: Any, stack: int) -> None:
     """Frames were freed."""
     n_frames = len(state.table.frames)
@@ -87,9 +103,12 @@ def given_back(board: Array, notes: Array, state: State, event: Any, stack: int)
         stacks[pfn] = stack
         if tables[pfn]:
             tables[pfn] = 0
-    if granted <= MOST_FILLED:
+    if granted <= MOST_UNASKED:
         for pfn in range(first, first + granted):
             fill(board, state, pfn)
+    else:
+        for part in range(first, first + granted, ASKED_AT_ONCE):
+            fill_touched(board, notes, state, part, min(ASKED_AT_ONCE, first + granted - part))
 
 
 @compiled

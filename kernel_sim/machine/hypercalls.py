@@ -7,14 +7,12 @@ manager before anything is indexed with them. `serve` is made anew for every pol
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
 from typing import Any
 
 from kernel_sim.allocators.base import Policy
-from kernel_sim.compiled import Array, Callback, array_view, bind, call_address, callback, compiled, int64, interpreted, outlined
-from kernel_sim.events import BAD_COUNT, BROKEN, NO_SUCH_CALL, NO_SUCH_SEGMENT, NOT_SERVED, OK
+from kernel_sim.compiled import Array, Callback, bind, call_address, callback, compiled, int64, interpreted
+from kernel_sim.events import BAD_COUNT, BROKEN, NO_SUCH_CALL, NOT_SERVED, OK
 from kernel_sim.frames import NO_FRAMES, words_at
-from kernel_sim.ledger import ROOT_WORDS, far_share, open_state
 from kernel_sim.machine import abi
 from kernel_sim.machine.abi import (
     BATCH_CALL,
@@ -24,27 +22,21 @@ from kernel_sim.machine.abi import (
     EXIT_PORT,
     FRAME_ALLOC,
     FRAME_FREE,
-    FRAME_SHARE,
-    MAX_PROCESSES,
-    MEMORY_INFO,
-    NOTE,
-    NOTE_RUNS,
     SEGMENT_ALLOC,
     SEGMENT_COMPACT,
     SEGMENT_FREE,
     SEGMENT_GROW,
-    SEGMENT_LOOKUP,
     SEGMENT_SHARE,
     STREAM_NEXT,
     TIMER_PORT,
     TRAP_PORT,
 )
 from kernel_sim.machine.board import (
-    B_ADDRESS,
     B_BATCH,
     B_BOX,
     B_CALL_BOX,
     B_CALLS,
+    B_COMMON_CALLS,
     B_FINISH_TRAP,
     B_JOURNAL_RECORDS,
     B_MANAGER_ROOT,
@@ -55,30 +47,27 @@ from kernel_sim.machine.board import (
     B_PLACEMENTS,
     B_PLACEMENTS_DUE,
     B_RAM,
-    B_RUNS,
+    B_RARE_CALLS,
     B_SEGMENTS,
     B_STATUS,
-    B_STREAMS,
     BOARD_WORDS,
     BROKE,
     MOVED,
-    WANTS_WINDOW,
 )
+from kernel_sim.machine.common_calls import ask, boxes_at, tell_segment
 from kernel_sim.machine.devices import exit_machine, may_use_ports, put_on_console, set_timer, stop
 from kernel_sim.machine.journal import COMPACTED, note, note_frames
 from kernel_sim.manager import FrameManager
-from kernel_sim.segment_records import heads_at, is_segment, segments_at
+from kernel_sim.segment_records import heads_at, segments_at
 from kernel_sim.segments import bind_segments
-
-boxes_at = array_view(abi.dtype(abi.CallBox))
 
 HOOK_TYPES = ("void", "int64", "uint32", "int32", "uint32", "int64")
 """Of `on_out`, for `callback`."""
-MOVES_TYPES = ("void", "int64")
+CALL_TYPES = ("void", "int64")
+"""Of the functions that serve a call at B_BOX."""
 BOX_BYTES = abi.CallBox.sizeof()
 
 _MOST = 1 << 62     # frames: more than there are, and no sum with a frame's number is too large
-_doorbells: dict[Policy, Callback] = {}
 
 
 def alloc_at(root: int, n_frames: int, owner: int, cpu: int, mobility: int) -> int:
@@ -132,37 +121,24 @@ def serve_frames(board: Array, box: Any) -> int:
     return free_at(root, int64(box["pfn"]), n_frames, owner)
 
 
-@compiled
-def serve_share(root: int, box: Any) -> int:
-    """FRAME_SHARE: the status."""
-    n_uses = far_share(root, int64(box["pfn"]), int64(box["owner"]))
-    if n_uses < 0:
-        return -n_uses
-    box["n_frames"] = n_uses
-    return OK
-
-
 def far_serve_frames(board: Array, box: Any) -> int:
     raise NotImplementedError
 
 
 @compiled
 def serve_segments(board: Array, box: Any) -> int:
-    """SEGMENT_ALLOC, SEGMENT_FREE and SEGMENT_LOOKUP: the status."""
+    """SEGMENT_ALLOC and SEGMENT_FREE: the status."""
     segments = segments_at(board[B_SEGMENTS], board[B_N_SEGMENTS])
-    segment = int64(box["segment"])
     if box["call"] == SEGMENT_FREE:
-        return segment_free(board[B_MANAGER_ROOT], segments, segment)
-    if box["call"] == SEGMENT_ALLOC:
-        segment = segment_alloc(board[B_MANAGER_ROOT], segments, int64(box["bound"]), int64(box["owner"]))
-        if segment < 0:
-            return -segment
-    elif not is_segment(segments, segment):
-        return NO_SUCH_SEGMENT
-    box["segment"] = segment
-    box["base"] = segments[segment]["base"]
-    box["bound"] = segments[segment]["bound"]
-    return OK
+        return segment_free(board[B_MANAGER_ROOT], segments, int64(box["segment"]))
+    segment = segment_alloc(board[B_MANAGER_ROOT], segments, int64(box["bound"]), int64(box["owner"]))
+    return tell_segment(board, box, segment) if segment >= 0 else -segment
+
+
+@compiled
+def moves_segments(call: int) -> bool:
+    """Whether it is a call for `serve_moves`."""
+    return call == SEGMENT_GROW or call == SEGMENT_SHARE or call == SEGMENT_COMPACT
 
 
 @compiled
@@ -193,30 +169,13 @@ def serve_moves(board: Array, box: Any) -> int:
     if answer < 0:
         return -answer
     box["n_frames"] = answer
-    box["base"] = segments[segment]["base"]
-    box["bound"] = segments[segment]["bound"]
-    return OK
+    return tell_segment(board, box, segment)
 
 
 def serve_moves_in(board_address: int) -> None:
-    """`serve_moves` for the call that stands at B_BOX; the status goes to B_STATUS. Moving segments is much to compile, and few guests do it: this
-    is a function of its own, made when the first guest asks (`moves_when_asked`)."""
+    """`serve_moves` for the call that stands at B_BOX; the status goes to B_STATUS. Again a function of its own."""
     board = words_at(board_address, BOARD_WORDS)
     board[B_STATUS] = serve_moves(board, boxes_at(board[B_BOX], 1)[0])
-
-
-@compiled
-def serve_info(root: int, box: Any) -> int:
-    """MEMORY_INFO: all frames that are for hire, those that are free, those in use."""
-    state = open_state(words_at(root, ROOT_WORDS))
-    n_frames, n_free = int64(0), int64(0)
-    for zone in range(len(state.zones)):
-        n_frames += state.zones[zone]["n_frames"]
-        n_free += state.zones[zone]["n_free"]
-    box["n_frames"] = n_frames
-    box["bound"] = n_free
-    box["base"] = n_frames - n_free
-    return OK
 
 
 @compiled
@@ -225,36 +184,22 @@ def serve_one(board: Array, box: Any, box_address: int) -> int:
     call = box["call"]
     if call == FRAME_ALLOC or call == FRAME_FREE:
         return far_serve_frames(board, box)
-    if call == FRAME_SHARE:
-        return serve_share(board[B_MANAGER_ROOT], box)
-    if call == SEGMENT_ALLOC or call == SEGMENT_FREE or call == SEGMENT_LOOKUP:
+    if call == SEGMENT_ALLOC or call == SEGMENT_FREE:
         return serve_segments(board, box)
-    if call == SEGMENT_GROW or call == SEGMENT_SHARE or call == SEGMENT_COMPACT:
-        board[B_BOX] = box_address
-        call_address(board[B_MOVES], board[B_ADDRESS])
-        return int64(board[B_STATUS])
-    if call == MEMORY_INFO:
-        return serve_info(board[B_MANAGER_ROOT], box)
-    if call == NOTE:
-        note(board, box["segment"], box["owner"], int64(box["base"]), int64(box["bound"]))
-        if box["segment"] == NOTE_RUNS and box["owner"] < MAX_PROCESSES:
-            board[B_RUNS] = box["owner"]
-        return OK
-    return NO_SUCH_CALL
+    if moves_segments(call):
+        return ask(board, B_MOVES, box_address)
+    return NO_SUCH_CALL if call == STREAM_NEXT else ask(board, B_COMMON_CALLS, box_address)
 
 
-@outlined
-def serve_others(board_address: int) -> int:
-    """Every call but the two that must be fast; a batch is a list of calls, each with a status of its own."""
+def serve_rare_in(board_address: int) -> None:
+    """BATCH_CALL, a list of calls, each with a status of its own, and the calls for segments; the status goes to B_STATUS. They are much to compile,
+    and few guests ask for them: this is a function of its own, made when the first guest does (`when_asked`)."""
     board = words_at(board_address, BOARD_WORDS)
     box = boxes_at(board[B_CALL_BOX], 1)[0]
-    if box["call"] == STREAM_NEXT:
-        if board[B_STREAMS]:
-            stop(board, WANTS_WINDOW)
-        return int64(NOT_SERVED)  # unless the machine, having stopped, says otherwise
     is_batch = box["call"] == BATCH_CALL
     if is_batch and not 0 < box["n_frames"] <= BATCH_CALLS:
-        return int64(BAD_COUNT)
+        board[B_STATUS] = BAD_COUNT
+        return
     address = board[B_BATCH] if is_batch else board[B_CALL_BOX]
     boxes = boxes_at(address, BATCH_CALLS if is_batch else 1)
     status = int64(OK)
@@ -263,7 +208,7 @@ def serve_others(board_address: int) -> int:
         boxes[i]["status"] = status
         if status == BROKEN:
             break
-    return int64(OK) if is_batch and status != BROKEN else status
+    board[B_STATUS] = OK if is_batch and status != BROKEN else status
 
 
 @compiled
@@ -271,10 +216,13 @@ def serve(board: Array, board_address: int) -> None:
     """The doorbell has rung."""
     board[B_CALLS] += 1
     box = boxes_at(board[B_CALL_BOX], 1)[0]
-    if box["call"] == FRAME_ALLOC or box["call"] == FRAME_FREE:
+    call = box["call"]
+    if call == FRAME_ALLOC or call == FRAME_FREE:
         status = serve_frames(board, box)
+    elif call == BATCH_CALL or call == SEGMENT_ALLOC or call == SEGMENT_FREE or moves_segments(call):
+        status = ask(board, B_RARE_CALLS, board[B_CALL_BOX])
     else:
-        status = serve_others(board_address)
+        status = ask(board, B_COMMON_CALLS, board[B_CALL_BOX])
     if status == BROKEN:
         stop(board, BROKE)
     if board[B_JOURNAL_RECORDS] != 0:
@@ -301,50 +249,62 @@ def on_out(engine: int, port: int, size: int, value: int, board_address: int) ->
 
 def bind_hook(manager: FrameManager) -> Callable[..., Any]:
     """`on_out` for a manager: to be made a callback, compiled or, for a policy in plain Python, in the interpreter."""
-    name, bound = manager.policy.name, manager.bound
-    make, make_far = (interpreted, interpreted) if manager.policy.in_interpreter else (compiled, outlined)
-    segment = bind_segments(manager.policy)
+    name, bound, make = manager.policy.name, manager.bound, _maker(manager.policy)
     frames = make(bind(serve_frames, name, alloc_at=bound.alloc_at, free_at=bound.free_at))
-    far = make(bind(serve_frames, name, alloc_at=bound.far_alloc, free_at=bound.far_free_by))   # in a batch the bookkeeping is not inlined again
-    segments = make(bind(serve_segments, name, segment_alloc=segment.alloc, segment_free=segment.free))
-    one = make(bind(serve_one, name, far_serve_frames=far, serve_segments=segments))
-    served = make(bind(serve, name, serve_frames=frames, serve_others=make_far(bind(serve_others, name, serve_one=one))))
-    hook = bind(on_out, name, serve=served)
+    hook = bind(on_out, name, serve=make(bind(serve, name, serve_frames=frames)))
     return interpreted(hook) if manager.policy.in_interpreter else hook
 
 
+def bind_rare(manager: FrameManager) -> Callable[..., Any]:
+    """`serve_rare_in`, likewise. The bookkeeping of frames is not inlined: a batch and a segment share it."""
+    name, bound, make = manager.policy.name, manager.bound, _maker(manager.policy)
+    segment = bind_segments(manager.policy)
+    frames = make(bind(serve_frames, name, alloc_at=bound.far_alloc, free_at=bound.far_free_by))
+    segments = make(bind(serve_segments, name, segment_alloc=segment.alloc, segment_free=segment.free))
+    hook = bind(serve_rare_in, name, serve_one=make(bind(serve_one, name, far_serve_frames=frames, serve_segments=segments)))
+    return interpreted(hook) if manager.policy.in_interpreter else hook
+
+
+def bind_moves(manager: FrameManager) -> Callable[..., Any]:
+    """`serve_moves_in`, likewise."""
+    name, segment, make = manager.policy.name, bind_segments(manager.policy), _maker(manager.policy)
+    moves = make(bind(serve_moves, name, segment_share=segment.share, segment_grow=segment.grow, segment_compact=segment.compact))
+    hook = bind(serve_moves_in, name, serve_moves=moves)
+    return interpreted(hook) if manager.policy.in_interpreter else hook
+
+
+def _maker(policy: Policy) -> Callable[..., Any]:
+    return interpreted if policy.in_interpreter else compiled
+
+
+_made: dict[tuple[Policy, Callable[..., Any]], Callback] = {}
+
+
+def compiled_for(manager: FrameManager, bound_by: Callable[[FrameManager], Callable[..., Any]], *types: str) -> Callback:
+    """What `bind_hook` and the like bind, compiled. One for all machines of a policy: to load machine code again takes time, and is never undone."""
+    key = manager.policy, bound_by
+    if key not in _made:
+        _made[key] = callback(bound_by(manager), *types)
+    return _made[key]
+
+
 def compiled_doorbell(manager: FrameManager) -> Callback:
-    """The compiled hook for a manager's policy. One for all machines of a policy: to load machine code again takes time, and is never undone."""
-    if manager.policy not in _doorbells:
-        _doorbells[manager.policy] = callback(bind_hook(manager), *HOOK_TYPES)
-    return _doorbells[manager.policy]
+    """The compiled hook for a manager's policy."""
+    return compiled_for(manager, bind_hook, *HOOK_TYPES)
 
 
-def bind_moves(policy: Policy) -> Callable[..., Any]:
-    """`serve_moves_in` for a policy, likewise."""
-    make, segment = interpreted if policy.in_interpreter else compiled, bind_segments(policy)
-    moves = make(bind(serve_moves, policy.name, segment_share=segment.share, segment_grow=segment.grow, segment_compact=segment.compact))
-    hook = bind(serve_moves_in, policy.name, serve_moves=moves)
-    return interpreted(hook) if policy.in_interpreter else hook
-
-
-@cache
-def compiled_moves(policy: Policy) -> Callback:
-    """The compiled function for a policy; one for all machines."""
-    return callback(bind_moves(policy), *MOVES_TYPES)
-
-
-def moves_when_asked(policy: Policy, board: Array, guarded: Callable[[Callable[[], object]], None]) -> Callback:
-    """What B_MOVES is to point at when a machine starts: it has the function compiled, puts it in its own place, and calls it. `guarded` keeps what
-    is raised."""
+def when_asked(manager: FrameManager, bound_by: Callable[[FrameManager], Callable[..., Any]], board: Array, word: int,
+               guarded: Callable[[Callable[[], object]], None]) -> Callback:
+    """What a word of the board is to point at when a machine starts: it has the function compiled, puts it in its own place, and calls it.
+    `guarded` keeps what is raised."""
     def serve_now(board_address: int) -> None:
-        if policy.in_interpreter:
-            bind_moves(policy)(board_address)
+        if manager.policy.in_interpreter:
+            bound_by(manager)(board_address)
         else:
-            board[B_MOVES] = compiled_moves(policy).address
-            interpreted(call_address)(int(board[B_MOVES]), board_address)
+            board[word] = compiled_for(manager, bound_by, *CALL_TYPES).address
+            interpreted(call_address)(int(board[word]), board_address)
 
     def first(board_address: int) -> None:
         board[B_STATUS] = NOT_SERVED
         guarded(lambda: serve_now(board_address))
-    return callback(first, *MOVES_TYPES, jit=False)
+    return callback(first, *CALL_TYPES, jit=False)

@@ -21,14 +21,14 @@ from kernel_sim.machine.cpu import INVALID_INSTRUCTION, Cpu
 from kernel_sim.machine.devices import tick_is_due
 from kernel_sim.machine.faults import Scene
 from kernel_sim.machine.hooks import device_hooks
-from kernel_sim.machine.hypercalls import HOOK_TYPES, bind_hook, compiled_doorbell, moves_when_asked
+from kernel_sim.machine.hypercalls import HOOK_TYPES, bind_hook, bind_moves, bind_rare, compiled_doorbell, when_asked
 from kernel_sim.machine.journal import MAX_RECORDS, RECORD
 from kernel_sim.machine.listing import disassemble, listing_around, place
 from kernel_sim.machine.loader import find_guest, read_image
 from kernel_sim.machine.modules import Program, load_modules, read_modules, size_of
 from kernel_sim.machine.paging import build_page_tables
 from kernel_sim.machine.ram import Ram
-from kernel_sim.machine.sanitizer import Leak, Sanitizer, watched_miss
+from kernel_sim.machine.sanitizer import Leak, Sanitizer, is_asked_for, watched_miss
 from kernel_sim.machine.stream import Stream
 from kernel_sim.machine.translation import GENERAL_PROTECTION
 from kernel_sim.machine.traps import INVALID, NO_CODE, NO_TRAP, NOT_ENTERED, TIMER, has_error_code, run_guest, write_microcode
@@ -88,13 +88,13 @@ class Machine:
     work, in blocks of code; with None, blocks are not counted, and there is no timer. For a guest kernel, `programs` are the user programs to start,
     `translation` says how their addresses become physical ones ("paging" or "segmentation"), `quantum` how many blocks a process's turn has, and
     `journal` keeps a journal for the timeline. `sanitize` stops the guest at its first access to a frame that is not its user's,
-    and tells at the end what was never freed; `uninitialised` reports, besides, reads of memory that was never written (slow). BadInput for a guest
-    that cannot be loaded, or for a number that is none of 64 bits. A machine runs once.
+    and tells at the end what was never freed (None: as KERNEL_SIM_SANITIZE says); `uninitialised` reports, besides, reads of memory that was never
+    written (slow). BadInput for a guest that cannot be loaded, or for a number that is none of 64 bits. A machine runs once.
     """
 
     def __init__(self, manager: FrameManager, guest: str | Path = "hello", *, seed: int = 0, arguments: Sequence[int] = (),
                  budget: int | None = DEFAULT_BUDGET, programs: Sequence[Program] = (), translation: str = "paging", quantum: int = 0,
-                 journal: bool = False, sanitize: bool = False, uninitialised: bool = False) -> None:
+                 journal: bool = False, sanitize: bool | None = None, uninitialised: bool = False) -> None:
         if budget is not None and not 1 <= budget <= _LARGEST:
             raise BadInput(f"a budget of {budget} blocks: it is a positive number of 64 bits")
         if translation not in TRANSLATIONS:
@@ -123,7 +123,8 @@ class Machine:
         self._has_run = False
         self._error: str | None = None
         self._board = np.zeros(BOARD_WORDS, np.int64)
-        self.sanitizer = Sanitizer(manager, self.image, self.ram, self._board, programs, uninitialised) if sanitize or uninitialised else None
+        is_watched = uninitialised or (is_asked_for() if sanitize is None else sanitize)
+        self.sanitizer = Sanitizer(manager, self.image, self.ram, self._board, programs, uninitialised) if is_watched else None
         self.cpu = self._assemble(budget)
 
     def run(self, operations: Array | None = None, progress: Callable[[int], None] | None = None, watch: Callable[[str], None] | None = None) -> Run:
@@ -169,15 +170,16 @@ class Machine:
         self._board[[board.B_JOURNALLED, board.B_MISSES_OF]] = self.manager.clock, address_of(self._misses)
         cpu.set_page_table(int(self._board[board.B_PAGE_TABLE]))
         cpu.hook_out(self._out_hook(), where)
-        self._moves = moves_when_asked(self.manager.policy, self._board, self._guarded)
-        self._board[board.B_MOVES] = self._moves.address
+        self._rare, self._moves = (when_asked(self.manager, bound_by, self._board, word, self._guarded)
+                                   for bound_by, word in ((bind_rare, board.B_RARE_CALLS), (bind_moves, board.B_MOVES)))
+        self._board[[board.B_RARE_CALLS, board.B_MOVES]] = self._rare.address, self._moves.address
         self._hook_devices(cpu, where, counts_blocks=budget is not None)
         return cpu
 
     def _hook_devices(self, cpu: Cpu, where: int, counts_blocks: bool) -> None:
         """Everything but the doorbell."""
         hooks = device_hooks()
-        self._board[board.B_FINISH_TRAP] = hooks.finish_trap.address
+        self._board[[board.B_FINISH_TRAP, board.B_COMMON_CALLS]] = hooks.finish_trap.address, hooks.common_calls.address
         if counts_blocks:
             cpu.hook_block(hooks.block, where)
         cpu.hook_interrupt(hooks.interrupt, where)

@@ -15,7 +15,9 @@ N_COPIED = 17           # what a `movs` has just read and not yet written: the b
 N_N_READS = 18          # uninitialised reads that have been written down
 # What was found.
 N_KIND, N_FRAME, N_VIRTUAL, N_ACCESS, N_OWNER, N_OTHER, N_IS_USER, N_STACK = range(19, 27)
-NOTEBOOK_WORDS = 27
+# How the host is asked which frames it has memory for.
+N_MINCORE, N_ANSWER = 27, 28
+NOTEBOOK_WORDS = 29
 
 NOTHING = 0
 (USE_AFTER_FREE, NEVER_ALLOCATED, OVERRUN, PADDING, RESERVED_FRAME, IN_A_HOLE, FOREIGN, WRITE_TO_SHARED, STALE, STALE_RIGHTS, STALE_UNMAPPED,

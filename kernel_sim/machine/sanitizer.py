@@ -7,6 +7,8 @@ what they found into words.
 
 from __future__ import annotations
 
+import ctypes
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -14,7 +16,7 @@ from functools import cache
 import numpy as np
 
 from kernel_sim.compiled import Array, Callback, address_of, bind, callback, compiled
-from kernel_sim.errors import Finding
+from kernel_sim.errors import BadInput, Finding
 from kernel_sim.frames import HEAD, RUN_USED, SHARED_HEAD, lazy_zeros, state_runs
 from kernel_sim.machine import board, call_watch, notebook, shadow_tlb, stacks
 from kernel_sim.machine.access_watch import watch_access
@@ -31,6 +33,7 @@ from kernel_sim.machine.ram import Ram
 from kernel_sim.manager import FrameManager
 from kernel_sim.units import FRAME_BYTES
 
+SWITCH = "KERNEL_SIM_SANITIZE"
 _OWNERS = 1 << 16
 
 
@@ -55,6 +58,14 @@ class Leak:
         return f"{_plural(self.n_frames, 'frame')} in {_plural(self.n_allocations, 'allocation')} of {whose}{tables}"
 
 
+def is_asked_for() -> bool:
+    """Whether KERNEL_SIM_SANITIZE=1 asks for the sanitizer in every machine that does not say otherwise: for test suites. BadInput for nonsense."""
+    value = os.environ.get(SWITCH, "")
+    if value not in ("", "0", "1"):
+        raise BadInput(f"{SWITCH}={value}: it is 0 or 1")
+    return value == "1"
+
+
 class Sanitizer:
     """The sanitizer of one machine. `uninitialised` adds a look at every byte that is read, which is slow."""
 
@@ -70,6 +81,7 @@ class Sanitizer:
         self._shadow = lazy_zeros(shadow_tlb.SHADOW_WORDS, np.int64)
         self._written = lazy_zeros(n_frames * (FRAME_BYTES // 64), np.int64) if uninitialised else None
         self.reads = np.zeros((MAX_READS, READ_WORDS), np.int64)
+        self._answer = np.zeros(call_watch.ASKED_AT_ONCE, np.uint8)
         self._sites: list[Array] = []
 
     def attach(self, cpu: Cpu) -> None:
@@ -78,8 +90,9 @@ class Sanitizer:
         self.board[board.B_WATCH] = address_of(notes)
         for number, array in ((notebook.N_SHADOW, self._shadow), (notebook.N_STACKS, self.stacks), (notebook.N_STACK_OF_ALLOC, self.stack_of_alloc),
                               (notebook.N_STACK_OF_FREE, self.stack_of_free), (notebook.N_TABLES, self.tables), (notebook.N_ENDED, self.ended),
-                              (notebook.N_READS, self.reads)):
+                              (notebook.N_READS, self.reads), (notebook.N_ANSWER, self._answer)):
             notes[number] = address_of(array)
+        notes[notebook.N_MINCORE] = ctypes.cast(ctypes.CDLL(None).mincore, ctypes.c_void_p).value
         code = [np.uint64(address).astype(np.int64) for part in self.image.code for address in part]
         notes[notebook.N_CODE], notes[notebook.N_CODE_END] = min(code), max(code)
         notes[notebook.N_EPOCH] = 1

@@ -17,6 +17,12 @@ from kernel_sim.bench.virtual_memory import fault_over_restart, miss_over_empty_
 pytestmark = pytest.mark.bench
 
 
+@pytest.fixture(autouse=True)
+def unwatched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sanitizer where it is measured, and nowhere else."""
+    monkeypatch.setenv("KERNEL_SIM_SANITIZE", "0")
+
+
 def test_a_hypercall_costs_little_more_than_an_empty_hook() -> None:
     ours, naive = doorbell_ratios()
     assert ours <= 1.5
