@@ -38,7 +38,10 @@ def compiler() -> list[str]:
 
 @dataclass(frozen=True)
 class Kit:
-    """What programs of one kind are built with: a folder with start.S, lib/ and the programs, where their images go, and flags of their own."""
+    """What programs of one kind are built with: a folder with start.S, lib/ and the programs, where their images go, and flags of their own.
+
+    The sources in common/ are part of every kit's library.
+    """
 
     folder: Path
     images: Path
@@ -50,7 +53,9 @@ class Kit:
         return sorted((HERE / self.folder).glob(self.pattern))
 
 
-MACHINE = Kit(Path(), Path("images"), ("-mcmodel=kernel", "-Wl,-T,guest.ld"))
+MACHINE = Kit(Path(), Path("images"), (
+    "-mcmodel=kernel", "-Wl,-T,guest.ld",
+    "-Wl,--no-gc-sections"))    # what a linker leaves out keeps its lines of source, and they would be told of address 0
 """Programs that have the whole machine, in ring 0."""
 
 KERNEL = Kit(Path(), Path("images"), (*MACHINE.flags, "-fno-omit-frame-pointer"), "kernel")
@@ -67,7 +72,8 @@ def build(program: Path, into: Path, kit: Kit = MACHINE) -> Path:
     image = into.resolve() / f"{program.stem}.elf"
     folder = HERE / kit.folder
     own = sorted(program.resolve().glob("*.[cS]")) if program.is_dir() else [program.resolve()]
-    parts = [folder / "start.S", *sorted((folder / "lib").glob("*.c")), *own]
+    library = [*sorted((folder / "lib").glob("*.c")), *sorted((HERE / "common").glob("*.c"))]
+    parts = [folder / "start.S", *library, *own]
     sources = [str(path.relative_to(HERE)) if path.is_relative_to(HERE) else str(path) for path in parts]
     command = [*compiler(), *_FLAGS, *kit.flags, f"-ffile-prefix-map={HERE}=.", "-o", str(image), *sources]
     done = subprocess.run(command, cwd=HERE, capture_output=True, text=True, check=False)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+from commands import report_of
 from kernel_sim.tools import _guest
 from kernel_sim.tools.cli import main
 from test_trace_events import check
@@ -19,13 +19,6 @@ from kernel_sim.errors import BadInput
 @pytest.fixture(autouse=True)
 def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-
-
-def json_of(capsys: pytest.CaptureFixture[str], *arguments: str, status: int = 0) -> dict[str, Any]:
-    assert main([*arguments, "--json"]) == status
-    report = json.loads(capsys.readouterr().out)
-    assert isinstance(report, dict)
-    return report
 
 
 # -- programs by name -------------------------------------------------------------------------------------------------------------------------------
@@ -79,7 +72,7 @@ def test_wrong_arguments(arguments: list[str], words: str, capsys: pytest.Captur
 
 @pytest.mark.parametrize("translation", _guest.TRANSLATIONS)
 def test_a_run_of_programs(translation: str, capsys: pytest.CaptureFixture[str]) -> None:
-    report = json_of(capsys, "run", "--programs", "hello*2,forktree", "--translation", translation, "--timeline", "t.json")
+    report = report_of(capsys, "run", "--programs", "hello*2,forktree", "--translation", translation, "--timeline", "t.json")
     processes, totals = report["processes"], report["totals"]
     assert report["guest"]["exit_status"] == 0 and report["translation"] == translation
     assert [(record["pid"], record["name"], record["parent"]) for record in processes[:3]] == [(1, "hello", 0), (2, "hello", 0), (3, "forktree", 0)]
@@ -121,11 +114,11 @@ def test_a_walk_in_a_guest_of_the_sdk(capsys: pytest.CaptureFixture[str]) -> Non
 
 def test_walks_of_processes(capsys: pytest.CaptureFixture[str]) -> None:
     program = ("--programs", "matrix,hello", "--budget", "300000")
-    report = json_of(capsys, "walk", "80000000503", "27ffffffff00", *program, "--pid", "1")
+    report = report_of(capsys, "walk", "80000000503", "27ffffffff00", *program, "--pid", "1")
     code, stack = report["walks"]
     assert report["stopped"] == "budget" and code["rights"]["user"] == ["read", "execute"] and stack["rights"]["user"] == ["read", "write"]
     assert code["owner"] == stack["owner"] == "1 matrix" and [entry["level"] for entry in code["entries"]] == [4, 3, 2, 1]
-    segmented = json_of(capsys, "walk", "80000000503", "27ffffffff00", *program, "--pid", "1", "--translation", "segmentation")["walks"]
+    segmented = report_of(capsys, "walk", "80000000503", "27ffffffff00", *program, "--pid", "1", "--translation", "segmentation")["walks"]
     assert [walk["segment"]["number"] for walk in segmented] == [1, 4] and "grows down" in segmented[1]["segment"]["flags"]
     for walk in segmented:
         segment = walk["segment"]

@@ -8,9 +8,9 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
+from commands import report_of
 from conftest import hear_interrupts
 from contract.specs import CHOSEN, compiled
 from kernel_sim.tools.cli import main
@@ -25,14 +25,6 @@ WINDOW = ("--from-marker", "SNAP_B_start", "--to-marker", "SNAP_A_end")
 @pytest.fixture(autouse=True)
 def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-
-
-def report_of(capsys: pytest.CaptureFixture[str], *arguments: str, status: int = 0) -> dict[str, Any]:
-    """The JSON that a command prints."""
-    assert main([*arguments, "--json"]) == status
-    report = json.loads(capsys.readouterr().out)
-    assert isinstance(report, dict)
-    return report
 
 
 @pytest.mark.parametrize("policy", compiled(CHOSEN))

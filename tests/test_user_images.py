@@ -16,7 +16,7 @@ from kernel_sim.firmware import build
 from kernel_sim.machine.abi import CODE_SEGMENT, DATA_SEGMENT, SEGMENT_SHIFT
 
 COMPILERS = ["zig", *(name for name in ("gcc", "clang") if shutil.which(name))]
-LIBRARY = sorted((build.HERE / "user").glob("*/*.[ch]"))
+LIBRARY = sorted(path for pattern in ("user/*/*.[ch]", "common/*.c", "include/format.h", "include/random.h") for path in build.HERE.glob(pattern))
 
 
 @cache

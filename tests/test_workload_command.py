@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import csv
-import json
 import os
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
+from commands import report_of
 from kernel_sim.tools.cli import main
 
 from kernel_sim import Trace
@@ -21,13 +20,6 @@ TOML = 'sizes = "uniform(1,16)"\nlifetimes = "exponential"\nload = 0.8\nmemory =
 @pytest.fixture(autouse=True)
 def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-
-
-def report_of(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
-    assert main([*arguments, "--json"]) == 0
-    report = json.loads(capsys.readouterr().out)
-    assert isinstance(report, dict)
-    return report
 
 
 def test_a_line_a_file_and_a_changed_file(capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "abi.h"
+#include "random.h"                             /* random_next, random_below */
 
 typedef int64_t pfn_t;                          /* a page-frame number; a failure is minus a status */
 
@@ -77,12 +78,6 @@ _Noreturn void exit(int status);
 
 void *memset(void *to, int value, size_t n);
 void *memcpy(void *to, const void *from, size_t n);
-
-struct random {
-    uint64_t state;
-};
-uint64_t random_next(struct random *random);    /* splitmix64: the same numbers everywhere for the same seed */
-uint64_t random_below(struct random *random, uint64_t limit);
 
 int main(const struct boot_info *boot);
 

@@ -1,52 +1,18 @@
 /* Printing to the console, and the little of C's library that a compiler counts on. */
-#include <stdarg.h>
+#include "format.h"
 #include "kernel_sim.h"
 
-static void print_number(uint64_t value, unsigned base)
+static void put(struct output *console, char c)
 {
-    char digits[20];
-    int n = 0;
-    do {
-        digits[n++] = "0123456789abcdef"[value % base];
-        value /= base;
-    } while (value);
-    while (n)
-        console_putc(digits[--n]);
-}
-
-static void print_signed(int64_t value)
-{
-    if (value < 0)
-        console_putc('-');
-    print_number(value < 0 ? -(uint64_t)value : (uint64_t)value, 10);
-}
-
-static void print_string(const char *text)
-{
-    while (*text)
-        console_putc(*text++);
+    (void)console;              /* there is one */
+    console_putc(c);
 }
 
 void print(const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
-    for (; *format; format++) {
-        if (*format != '%') {
-            console_putc(*format);
-            continue;
-        }
-        int is_long = *++format == 'l';
-        format += is_long;
-        switch (*format) {
-        case 'd': print_signed(is_long ? va_arg(arguments, int64_t) : va_arg(arguments, int)); break;
-        case 'u': print_number(is_long ? va_arg(arguments, uint64_t) : va_arg(arguments, unsigned), 10); break;
-        case 'x': print_number(is_long ? va_arg(arguments, uint64_t) : va_arg(arguments, unsigned), 16); break;
-        case 's': print_string(va_arg(arguments, const char *)); break;
-        case 'c': console_putc((char)va_arg(arguments, int)); break;
-        default: console_putc('%'); break;
-        }
-    }
+    put_format(NULL, format, arguments);
     va_end(arguments);
 }
 
@@ -96,17 +62,4 @@ void *memcpy(void *to, const void *from, size_t n)
     while (n--)
         *target++ = *source++;
     return to;
-}
-
-uint64_t random_next(struct random *random)
-{
-    uint64_t z = random->state += 0x9e3779b97f4a7c15;
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
-    return z ^ (z >> 31);
-}
-
-uint64_t random_below(struct random *random, uint64_t limit)
-{
-    return random_next(random) % limit;
 }

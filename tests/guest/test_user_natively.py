@@ -23,7 +23,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("natively")
     gcc = ["gcc", *_FLAGS, *(flag for flag in USER.flags if "user" not in flag), *_GCC, "-Werror",
            f"-I{HERE}/include", f"-I{HERE}/user/include", f"-Wl,-T,{HERE}/user/user.ld"]
-    subprocess.run([*gcc, "-c", str(LINUX), *map(str, (HERE / "user" / "lib").glob("*.c"))], cwd=folder, check=True)
+    library = [*(HERE / "user" / "lib").glob("*.c"), *(HERE / "common").glob("*.c")]
+    subprocess.run([*gcc, "-c", str(LINUX), *map(str, library)], cwd=folder, check=True)
     for program in USER.programs():
         subprocess.run([*gcc, "-o", program.stem, *sorted(map(str, folder.glob("*.o"))), str(program)], cwd=folder, check=True)
     return folder

@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "abi.h"
+#include "random.h"                             /* random_next, random_below */
 
 /* --- system calls ------------------------------------------------------------------------------------------------------------ */
 
@@ -49,17 +50,11 @@ int strcmp(const char *left, const char *right);
 const char *strchr(const char *text, int c);    /* or NULL */
 int64_t number_of(const char *text, int64_t otherwise);     /* the decimal number that a text is; `otherwise` when it is none */
 
-/* --- checks and random numbers ----------------------------------------------------------------------------------------------- */
+/* --- checks ------------------------------------------------------------------------------------------------------------------ */
 
 /* Count what does not hold, and tell of the first few; `failures` is what a program's exit status is made of. */
 extern int failures;
 int check(int holds, const char *format, ...);  /* whether it holds */
-
-struct random {
-    uint64_t state;
-};
-uint64_t random_next(struct random *random);    /* splitmix64: the same numbers everywhere for the same seed */
-uint64_t random_below(struct random *random, uint64_t limit);
 
 int main(const char *argument);                 /* "" when there is none; its value is the exit status */
 
