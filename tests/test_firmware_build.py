@@ -112,8 +112,8 @@ def test_a_program_that_does_not_compile(tmp_path: Path, capfd: pytest.CaptureFi
 
 def test_a_source_or_a_folder_that_is_not_there(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     hello = str(build.HERE / "programs" / "hello.c")
-    for arguments, words in ((["missing.c", "--into", str(tmp_path)], "missing.c: no such file"), ([hello, "--into", "missing"], "missing: no such folder")):
-        assert build.main(arguments) == 2
+    for source, into, words in (("missing.c", str(tmp_path), "missing.c: no such file"), (hello, "missing", "missing: no such folder")):
+        assert build.main([source, "--into", into]) == 2
         assert capfd.readouterr().err == f"build: {words}\n"
 
 

@@ -179,8 +179,8 @@ def in_words(report: dict[str, Any]) -> Iterator[str]:
         yield "  " + "  ".join(cells).rstrip()
     counts, copied = report["machine"], report["frames_copied"]
     small = "segments or pages of 4 KiB" if report["translation"] == "segmentation" else "pages of 4 KiB"
-    yield (f"  {counts['misses']:,} TLB misses: {counts['pages_4k']:,} found {small}, {counts['pages_2m']:,} of 2 MiB, {counts['pages_1g']:,} of 1 GiB; "
-           f"{counts['page_faults']:,} became page faults")
+    yield (f"  {counts['misses']:,} TLB misses: {counts['pages_4k']:,} found {small}, {counts['pages_2m']:,} of 2 MiB, "
+           f"{counts['pages_1g']:,} of 1 GiB; {counts['page_faults']:,} became page faults")
     if report["translation"] == "paging":
         yield "  (the faults by kind count, too, what the kernel itself touched first; and a stack that grows as grow and as zero)"
     if report["journal_dropped"]:

@@ -1,8 +1,8 @@
 """Draw two address spaces over one memory, as SVG: what each process maps, and the frames that it lies in.
 
 The guest kernel runs the programs until --at: a moment in blocks of code, ``fullest`` (the most frames are in use for the first time, and the last of
-them has been mapped), or ``before-compaction`` and ``after-compaction`` (of the one that copied the most frames). Then the two processes with the most frames are drawn, or
-those of --pid.
+them has been mapped), or ``before-compaction`` and ``after-compaction`` (of the one that copied the most frames). Then the two processes with
+the most frames are drawn, or those of --pid.
 
     kernel-sim spaces --programs segments*2 --at fullest -o paged.svg
     kernel-sim spaces --programs segments*2 --translation segmentation --at before-compaction -o segmented.svg
