@@ -69,6 +69,10 @@ USER = Kit(Path("user"), Path("images/user"), (
 
 def build(program: Path, into: Path, kit: Kit = MACHINE) -> Path:
     """Compile and link one program with its kit; the image is `into`/NAME.elf. BadInput, with the compiler's words on stderr, if that fails."""
+    if not program.exists():
+        raise BadInput(f"{program}: no such file")
+    if not into.is_dir():
+        raise BadInput(f"{into}: no such folder")
     image = into.resolve() / f"{program.stem}.elf"
     folder = HERE / kit.folder
     own = sorted(program.resolve().glob("*.[cS]")) if program.is_dir() else [program.resolve()]

@@ -110,6 +110,13 @@ def test_a_program_that_does_not_compile(tmp_path: Path, capfd: pytest.CaptureFi
     assert capfd.readouterr().err.endswith("wrong.c: does not compile\n")
 
 
+def test_a_source_or_a_folder_that_is_not_there(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    hello = str(build.HERE / "programs" / "hello.c")
+    for source, into, words in (("missing.c", str(tmp_path), "missing.c: no such file"), (hello, "missing", "missing: no such folder")):
+        assert build.main([source, "--into", into]) == 2
+        assert capfd.readouterr().err == f"build: {words}\n"
+
+
 def test_without_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(build, "find_spec", lambda name: None)
     with pytest.raises(BadInput, match=r"pip install 'kernel_sim\[guest\]', or set CC"):

@@ -51,6 +51,7 @@ def test_wrong_programs(text: str, words: str, capsys: pytest.CaptureFixture[str
 
 @pytest.mark.parametrize("arguments, words", [
     (["run", "--guest", "kernel"], "--programs"), (["run", "--programs", "hello", "--quantum", "-1"], "--quantum -1"),
+    (["run", "--programs", "hello", "--guest", "hello"], "guest hello runs none"),
     (["run", "--programs", "hello", "--trace", "tiny"], "not both"), (["run", "--map-at", "5"], "--map-at: only of programs"),
     (["run", "--programs", "hello", "--map-at", "-5"], "--map-at -5"),
     (["run", "--programs", "hello", "--timeline", "missing/t.json"], "no such folder"),
@@ -80,7 +81,10 @@ def test_a_run_of_programs(translation: str, capsys: pytest.CaptureFixture[str])
     assert all(record["ended"] == "exited" and record["exit_status"] == 0 and record["root"] == 0 for record in processes)
     assert all(record["n_frames"] == 0 < record["most_frames"] and record["misses"] > 0 for record in processes)
     assert totals["processes"] == len(processes) and report["frames"]["used"] == 0
-    assert totals["misses"] <= report["machine"]["misses"] and totals["calls"]["exit"] == len(processes)
+    counts = report["machine"]
+    assert totals["misses"] <= counts["misses"] and totals["calls"]["exit"] == len(processes)
+    assert counts["misses"] == counts["pages_4k"] + counts["pages_2m"] + counts["pages_1g"] + counts["page_faults"]
+    assert counts["traps"] == counts["page_faults"] + counts["ticks"] and counts["ticks"] == totals["ticks"]
     copies = totals["faults"]["copy"]
     assert copies > 0 if translation == "paging" else copies == totals["faults"]["demand zero"] == 0    # fork copies a segment at once
     events = check(Path("t.json").read_text())
@@ -96,7 +100,7 @@ def test_the_table_and_the_map(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", "--programs", "hello,stackgrow", "--map", "m.svg"]) == 0
     said = capsys.readouterr().out
     assert re.search(r"^ +1  hello +0 .* exit 0$", said, re.MULTILINE) and re.search(r"^ +all .* 2 processes$", said, re.MULTILINE)
-    assert "misses of the translation buffer" in said and "used, by owner, at block" in said and re.search(r"^ A 2 stackgrow", said, re.MULTILINE)
+    assert " TLB misses: " in said and "used, by owner, at block" in said and re.search(r"^ A 2 stackgrow", said, re.MULTILINE)
     assert ">2 stackgrow</text>" in Path("m.svg").read_text()
     assert main(["run", "--programs", "hello,stackgrow", "--map-at", "0", "--map", "m.json"]) == 0
     assert json.loads(Path("m.json").read_text())["runs"] == [[0, 16384, "free"]]
@@ -140,6 +144,13 @@ def test_spaces(moment: str, translation: str) -> None:
     bands = list(picture.iter("{http://www.w3.org/2000/svg}path"))
     regions = sum(word.split(",")[0] in ("code", "data", "heap", "stack") or word.startswith("segment ") for word in words)
     assert len(bands) == regions if translation == "segmentation" else len(bands) > regions
+
+
+def test_at_its_fullest_everything_is_mapped() -> None:
+    """The stack's page is the last frame that `hello` takes."""
+    assert main(["spaces", "--programs", "hello", "-o", "a.svg"]) == 0
+    drawn = Path("a.svg").read_text()
+    assert all(f">{name}, 4 KiB</text>" in drawn for name in ("code", "data", "stack"))
 
 
 @pytest.mark.parametrize("policy", ["buddy", pytest.param("first-fit", marks=pytest.mark.slow)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kernel_sim.errors import BadInput
@@ -43,7 +44,8 @@ def settle(args: argparse.Namespace, default_guest: str) -> dict[str, Any]:
     if args.programs is None and args.guest == KERNEL:
         raise BadInput("--guest kernel: say what it is to run, with --programs (see `kernel-sim run --help`)")
     programs = parse_programs(args.programs) if args.programs is not None else []
-    find_guest(args.guest)
+    if find_guest(args.guest) != Path(args.guest) and args.programs is not None and args.guest != KERNEL:
+        raise BadInput(f"--programs: guest {args.guest} runs none; guest {KERNEL} does, or a kernel of your own, by its path")
     return {"seed": args.seed, "programs": programs, "translation": args.translation, "quantum": args.quantum}
 
 
@@ -177,8 +179,10 @@ def in_words(report: dict[str, Any]) -> Iterator[str]:
         yield "  " + "  ".join(cells).rstrip()
     counts, copied = report["machine"], report["frames_copied"]
     small = "segments or pages of 4 KiB" if report["translation"] == "segmentation" else "pages of 4 KiB"
-    yield (f"  {counts['misses']:,} misses of the translation buffer: {counts['pages_4k']:,} found {small}, {counts['pages_2m']:,} of 2 MiB, "
-           f"{counts['pages_1g']:,} of 1 GiB; {counts['page_faults']:,} page faults")
+    yield (f"  {counts['misses']:,} TLB misses: {counts['pages_4k']:,} found {small}, {counts['pages_2m']:,} of 2 MiB, "
+           f"{counts['pages_1g']:,} of 1 GiB; {counts['page_faults']:,} became page faults")
+    if report["translation"] == "paging":
+        yield "  (the faults by kind count, too, what the kernel itself touched first; and a stack that grows as grow and as zero)"
     if report["journal_dropped"]:
         yield f"  the journal was full: map and timeline know nothing of the {report['journal_dropped']:,} records that came later"
     if report["translation"] == "segmentation":

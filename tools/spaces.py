@@ -1,8 +1,8 @@
 """Draw two address spaces over one memory, as SVG: what each process maps, and the frames that it lies in.
 
-The guest kernel runs the programs until --at: a moment in blocks of code, ``fullest`` (the first with the most frames in use), or
-``before-compaction`` and ``after-compaction`` (of the one that copied the most frames). Then the two processes with the most frames are drawn, or
-those of --pid.
+The guest kernel runs the programs until --at: a moment in blocks of code, ``fullest`` (the most frames are in use for the first time, and the last of
+them has been mapped), or ``before-compaction`` and ``after-compaction`` (of the one that copied the most frames). Then the two processes with
+the most frames are drawn, or those of --pid.
 
     kernel-sim spaces --programs segments*2 --at fullest -o paged.svg
     kernel-sim spaces --programs segments*2 --translation segmentation --at before-compaction -o segmented.svg
@@ -78,7 +78,8 @@ def _moment(args: argparse.Namespace, manager: FrameManager, told: dict[str, Any
     machine.run()
     journal, moves = machine.journal, _guest.moves_of(machine)
     if args.at == _FULLEST:
-        return int(moves.time[max(moves.until_most() - 1, 0)]) if len(moves.time) else 0
+        until = moves.until_most()      # a frame is taken first and mapped then: just before the next move it has been
+        return int(moves.time[until] if until < len(moves.time) else machine.blocks) - 1
     compactions = journal[(journal["kind"] == COMPACTED) & (journal["b"] > 0)]
     if not len(compactions):
         raise BadInput(f"--at {args.at}: nothing was moved together in the {machine.blocks} blocks of this run (--memory, --programs, --policy)")

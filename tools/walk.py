@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kernel_sim.tools import _guest, _playing
@@ -67,7 +68,7 @@ def _address(machine: Machine, text: str) -> int:
     try:
         address = int(text, 16)
     except ValueError:
-        raise BadInput(f"no address {text!r}: neither a hexadecimal number nor a function of {machine.image.path}") from None
+        raise BadInput(f"no address {text!r}: neither a hexadecimal number nor a function of guest {Path(machine.image.path).stem}") from None
     if not 0 <= address < 1 << 64:
         raise BadInput(f"address {text}: more than 64 bits")
     return address

@@ -1,4 +1,4 @@
-/* From a program's file to an address space. Nothing in the file is believed before it has been checked.
+/* From a program's file to an address space. Nothing in the file is believed before it has been checked. A part is what ELF calls a segment.
  *
  * Source: Tool Interface Standard, Executable and Linking Format, version 1.2; System V ABI, AMD64 supplement.
  */

@@ -29,7 +29,7 @@ static void zero(uint8_t *from, uint64_t bytes)
         zero_frame(from + done);
 }
 
-/* The processor reads descriptors when CR3 is loaded. */
+/* Until CR3 is loaded, the processor may go on with what it remembers of them. */
 static void descriptors_have_changed(void)
 {
     load_root(loaded_root());

@@ -11,7 +11,8 @@ B_STREAMS, B_PLACEMENTS, B_PLACEMENTS_DUE = range(22, 25)
 # State, written by the hooks. B_MISS_ADDRESS is the page, B_ERROR_CODE what the processor would push.
 (B_WHY, B_EXIT_STATUS, B_CONSOLE_USED, B_BLOCKS, B_BLOCK, B_BLOCK_BYTES, B_CALLS, B_PLACED, B_MISS_ADDRESS, B_MISS_ACCESS, B_VECTOR, B_ERROR_CODE,
  B_JOURNAL_USED, B_INTERVAL, B_NEXT_TICK) = range(25, 40)
-# Counted: misses of the translation buffer, those that found a page, by its size, page faults, what was delivered to the guest.
+# Counted: misses of the TLB, which are the next four together: those that found a page, by its size, and those that became page faults of the guest;
+# then what was delivered to the guest, and how much of that were ticks.
 B_MISSES, B_PAGES, B_LARGE_PAGES, B_HUGE_PAGES, B_PAGE_FAULTS, B_TRAPS, B_TICKS = range(40, 47)
 # A trap on its way from ring 3 to ring 0: what it is, where it happened, and what was set aside for the way.
 (B_TRAP_VECTOR, B_TRAP_CODE, B_TRAP_RIP, B_TRAP_FLAGS, B_TRAP_GDT, B_TRAP_GDT_LIMIT, B_TRAP_TSS, B_TRAP_STACK, B_IN_MICROCODE,

@@ -39,7 +39,6 @@ from kernel_sim.machine.board import (
     B_MISSES,
     B_MISSES_OF,
     B_N_GRANTS,
-    B_PAGE_FAULTS,
     B_PAGES,
     B_RUNS,
     B_TRANSLATION,
@@ -170,6 +169,18 @@ def note_fault(board: Array, virtual: int, access: int, vector: int, error: int)
 
 
 @compiled
+def count_miss(board: Array) -> None:
+    """One more miss that a processor would have had, too: it found a page, or became a page fault of the guest's.
+
+    Not counted are the microcode's pages, and misses that the guest never hears of, because the engine looked further ahead than it ran, or
+    will ask again (`traps.is_of_far_call`). So the misses are as many as pages found and page faults together.
+    """
+    board[B_MISSES] += 1
+    if board[B_MISSES_OF] != 0:
+        words_at(board[B_MISSES_OF], MAX_PROCESSES)[board[B_RUNS]] += 1
+
+
+@compiled
 def is_granted(board: Array, virtual: int) -> bool:
     """Whether a far call from ring 3 waits for this page."""
     for i in range(board[B_N_GRANTS]):
@@ -208,9 +219,9 @@ def found_page(board: Array, virtual: int, access: int) -> Found:
     if may < 0:
         return Found(int64(NOWHERE), int64(0), int64(0), found.level, found.entry)
     if found.physical == NOWHERE:
-        board[B_PAGE_FAULTS] += 1
         note_fault(board, virtual, access, PAGE_FAULT_VECTOR, found.error)
     else:
+        count_miss(board)
         board[B_PAGES + min(found.level, 2)] += 1
         if found.level > 0 and virtual >= 0:
             board[B_LARGE_CACHED] = 1
@@ -220,9 +231,6 @@ def found_page(board: Array, virtual: int, access: int) -> Found:
 def on_miss(engine: int, virtual: int, access: int, result: int, board_address: int) -> bool:
     """The engine's hook: fill in the answer (physical address, rights), or return False for a fault."""
     board, answer = words_at(board_address, BOARD_WORDS), words_at(result, 2)
-    board[B_MISSES] += 1
-    if board[B_MISSES_OF] != 0:
-        words_at(board[B_MISSES_OF], MAX_PROCESSES)[board[B_RUNS]] += 1
     if not has_ended(board):
         board[B_MISS_ADDRESS] = virtual
         board[B_MISS_ACCESS] = access

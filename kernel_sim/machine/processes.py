@@ -18,14 +18,15 @@ ENDED_NAMES = ("exited", "killed", "out of memory")
 class ProcessRecord:
     """One process, as the kernel counted: frames (page tables included), faults by kind, system calls by name, timer ticks, large pages.
 
-    `root` is the physical address of the top page table, or of the segments; 0 when it is no longer live. `ended` is None while it lives.
+    `root` is the physical address of the top page table, or of the segments: of a live process only, which may be in frame 0. `ended` is None while
+    it lives, `exit_status` None unless it has "exited".
     """
 
     pid: int
     parent: int
     name: str
     ended: str | None
-    exit_status: int
+    exit_status: int | None
     root: int
     n_frames: int
     most_frames: int
@@ -43,9 +44,10 @@ def processes_of(ram: Ram) -> list[ProcessRecord]:
 
 def _record(entry: Array) -> ProcessRecord:
     ended = None if entry["is_live"] else _name(ENDED_NAMES, int(entry["ended"]))
-    numbers = {name: int(entry[name]) for name in ("pid", "parent", "exit_status", "root", "n_frames", "most_frames", "ticks", "large_pages")}
+    numbers = {name: int(entry[name]) for name in ("pid", "parent", "root", "n_frames", "most_frames", "ticks", "large_pages")}
     return ProcessRecord(
-        name=text_of(entry["name"]), ended=ended, faults=dict(zip(FAULT_NAMES, entry["faults"].tolist(), strict=True)),
+        name=text_of(entry["name"]), ended=ended, exit_status=int(entry["exit_status"]) if ended == ENDED_NAMES[abi.ENDED_EXIT] else None,
+        faults=dict(zip(FAULT_NAMES, entry["faults"].tolist(), strict=True)),
         calls=dict(zip(abi.SYSTEM_CALLS, entry["calls"].tolist(), strict=True)), **numbers)
 
 

@@ -38,7 +38,8 @@ class Mode(NamedTuple):
 class Found(NamedTuple):
     """The end of a walk: the physical address of the page frame (4 KiB) and what may be done there, or NOWHERE and a page fault's error code.
 
-    `level` is that of the last entry, 3 (top) to 0, `entry` its physical address.
+    `level` is that of the last entry, `entry` its physical address. Compiled code counts levels from 3 (PML4) down to 0 (PT), `walks` and the guest
+    kernel from 4 to 1.
     """
 
     physical: int

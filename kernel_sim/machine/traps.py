@@ -37,6 +37,7 @@ from kernel_sim.machine.board import (
     B_N_GRANTS,
     B_NEXT_RIP,
     B_NEXT_TICK,
+    B_PAGE_FAULTS,
     B_START_FUNCTION,
     B_TICKS,
     B_TRAP_CODE,
@@ -61,7 +62,7 @@ from kernel_sim.machine.board import (
 from kernel_sim.machine.cpu import CR2, CS, EXCEPTION, FORGET_CODE, GDTR, IDTR, RFLAGS, RIP, RSP, SS, TR
 from kernel_sim.machine.devices import stop
 from kernel_sim.machine.journal import TRAPPED, note
-from kernel_sim.machine.paging import find
+from kernel_sim.machine.paging import count_miss, find
 from kernel_sim.machine.ram import Ram
 from kernel_sim.machine.registers import RFLAGS_IF, RFLAGS_NT, RFLAGS_RF, RFLAGS_TF, register, set_register, set_table_register, table_register
 from kernel_sim.machine.translation import (
@@ -246,6 +247,8 @@ def enter_trap(board_address: int, vector: int, code: int, address: int, rip_bac
     board[B_N_GRANTS] = 0
     board[B_TRAPS] += 1
     if vector == PAGE_FAULT_VECTOR:
+        count_miss(board)
+        board[B_PAGE_FAULTS] += 1
         set_register(board, CR2, address)
     board[B_TRAP_VECTOR] = vector
     board[B_TRAP_CODE] = code

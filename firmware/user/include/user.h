@@ -25,7 +25,7 @@ char *brk(const void *end);
 void *sbrk(int64_t n);
 
 void *mmap(size_t size);                        /* memory of its own segment, zero, in whole pages; or FAILED */
-int64_t munmap(void *start, size_t size);       /* a whole mapping: its start and its size. 0, or below 0 */
+int64_t munmap(void *start, size_t size);       /* a whole mapping; of pages also its beginning or its end. 0, or below 0 */
 
 int64_t fork(void);                             /* 0 in the child; in the parent the child's pid, or below 0 */
 void yield(void);                               /* let others run */
