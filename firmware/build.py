@@ -53,9 +53,7 @@ class Kit:
         return sorted((HERE / self.folder).glob(self.pattern))
 
 
-MACHINE = Kit(Path(), Path("images"), (
-    "-mcmodel=kernel", "-Wl,-T,guest.ld",
-    "-Wl,--no-gc-sections"))    # what a linker leaves out keeps its lines of source, and they would be told of address 0
+MACHINE = Kit(Path(), Path("images"), ("-mcmodel=kernel", "-Wl,-T,guest.ld"))
 """Programs that have the whole machine, in ring 0."""
 
 KERNEL = Kit(Path(), Path("images"), (*MACHINE.flags, "-fno-omit-frame-pointer"), "kernel")

@@ -17,6 +17,8 @@ from hypothesis import HealthCheck, settings
 os.environ.setdefault("KERNEL_SIM_SANITIZE", "1")       # every guest is watched, unless its test says otherwise
 PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "default")
 
+pytest.register_assert_rewrite("segments_game", "ftrace_texts", "commands")
+
 # No deadline, and no complaint of slowness: the first example waits for the compiler.
 _COMMON = settings(deadline=None, print_blob=True, report_multiple_bugs=False, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("default", _COMMON, max_examples=40, derandomize=True)

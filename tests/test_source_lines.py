@@ -31,7 +31,8 @@ def test_a_function_begins_where_its_source_does() -> None:
 def test_where_nothing_is_known(tmp_path: Path) -> None:
     image = read_image(find_guest("hello"))
     assert source_lines(image.path).line_of(image.entry - 1) is None
-    assert source_lines(image.path).line_of(0) is None
+    for path in Path(image.path).parent.rglob("*.elf"):     # what a linker has left out stays at address 0
+        assert source_lines(str(path)).line_of(0) is None, path
     assert source_lines(image.path).line_of(max(symbol.address + symbol.size for symbol in image.symbols) + (1 << 19)) is None
     torn, noise = Path(image.path).read_bytes()[:3000], b"\x7fELF" + bytes(range(256)) * 9
     for name, data in (("absent", None), ("empty", b""), ("torn", torn), ("noise", noise)):

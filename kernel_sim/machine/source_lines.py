@@ -35,14 +35,18 @@ def source_lines(path: str) -> SourceLines:
 
 
 def _rows(program: Any) -> list[tuple[int, str | None]]:
-    """The rows of one line program; (address, None) where a run of code ends."""
+    """The rows of one line program; (address, None) where a run of code ends. Code that the linker has left out is at 0 still."""
     names = [_name(program, entry) for entry in program["file_entry"]]
     rows: list[tuple[int, str | None]] = []
+    sequence: list[tuple[int, str | None]] = []
     for entry in program.get_entries():
         state = entry.state
         if state is not None and (state.end_sequence or state.line):      # line 0 is the compiler's own: it belongs to what stands before it
             is_known = not state.end_sequence and 0 < state.file <= len(names)
-            rows.append((int(state.address), f"{names[state.file - 1]}:{state.line}" if is_known else None))
+            sequence.append((int(state.address), f"{names[state.file - 1]}:{state.line}" if is_known else None))
+        if state is not None and state.end_sequence:
+            rows += sequence if sequence[0][0] else []
+            sequence = []
     return rows
 
 
