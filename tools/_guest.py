@@ -50,20 +50,10 @@ def settle(args: argparse.Namespace, default_guest: str) -> dict[str, Any]:
 
 
 def parse_programs(text: str) -> list[Program]:
-    """The programs of a list, ``NAME[:ARGUMENT][*COPIES]`` with commas between. BadInput, in one line, for whatever is wrong with it."""
-    return [_parse_program(part.strip()) for part in text.split(",")]
+    """The programs of a list, with commas between."""
+    from kernel_sim.machine.modules import program_of
 
-
-def _parse_program(part: str) -> Program:
-    from kernel_sim.machine.modules import find_program
-
-    said, star, copies = part.rpartition("*")
-    if star and not (copies.isascii() and copies.isdecimal()):
-        raise BadInput(f"program {part!r}: after the * stands how many copies to start, a whole number")
-    name, _, argument = (said if star else part).partition(":")
-    if not name:
-        raise BadInput(f"program {part!r}: no name (programs are NAME[:ARGUMENT][*COPIES], with commas between them)")
-    return find_program(name, argument, int(copies) if star else 1)
+    return [program_of(part.strip()) for part in text.split(",")]
 
 
 def root_of(machine: Machine, pid: int) -> int:
@@ -77,9 +67,7 @@ def root_of(machine: Machine, pid: int) -> int:
 
 def live_processes(machine: Machine) -> list[ProcessRecord]:
     """The processes that have not ended."""
-    from kernel_sim.machine.processes import processes_of
-
-    return [process for process in processes_of(machine.ram) if process.ended is None]
+    return [process for process in machine.processes if process.ended is None]
 
 
 # -- what happened when ----------------------------------------------------------------------------------------------------------------------
@@ -136,18 +124,14 @@ def write_timeline(path: str, machine: Machine, start: Start) -> None:
 
 
 def _names(machine: Machine) -> dict[int, str]:
-    from kernel_sim.machine.processes import processes_of
-
-    return {0: "kernel"} | {process.pid: process.name for process in processes_of(machine.ram)}
+    return {0: "kernel"} | {process.pid: process.name for process in machine.processes}
 
 
 # -- what the processes came to ---------------------------------------------------------------------------------------------------------------------
 
 def report(machine: Machine) -> dict[str, Any]:
     """How addresses were translated, the process table in numbers, and what it adds up to; nothing when there was no process."""
-    from kernel_sim.machine.processes import processes_of
-
-    processes = processes_of(machine.ram)
+    processes = machine.processes
     if not processes:
         return {}
     copied = {"growing": machine.segments.frames_copied_growing, "compacting": machine.segments.frames_copied_compacting}
@@ -156,14 +140,22 @@ def report(machine: Machine) -> dict[str, Any]:
 
 
 def _processes_report(processes: list[ProcessRecord], machine: Machine) -> dict[str, Any]:
-    listed = [asdict(process) | {"misses": machine.misses_of(process.pid)} for process in processes]
+    listed = [asdict(process) | {"misses": machine.misses_of(process.pid), "killed_at": _killed_at(process, machine)} for process in processes]
     totals = {name: sum(record[name] for record in listed) for name in ("misses", "ticks", "large_pages", "n_frames")}
     for group in ("faults", "calls"):
         totals[group] = {name: sum(record[group][name] for record in listed) for name in listed[0][group]}
     return {"processes": listed, "totals": {"processes": len(listed), **totals}}
 
 
-_COLUMNS = ("pid", "name", "parent", "most", "now", "zero", "copy", "grow", "fatal", "misses", "calls", "ticks", "large", "ended")
+def _killed_at(process: ProcessRecord, machine: Machine) -> str | None:
+    """The function and the line of source at which a process was killed, as far as its image tells."""
+    from kernel_sim.machine.guest_code import line_in
+
+    path = next((str(program.path) for program in machine.programs if program.name == process.name), None)
+    return line_in(path, process.fatal_rip) if path and process.fatal_rip is not None else None
+
+
+_COLUMNS = ("pid", "name", "ppid", "most", "now", "zero", "copy", "grow", "fatal", "misses", "calls", "ticks", "large", "ended")
 _LEFT = {"name", "ended"}
 
 
@@ -176,7 +168,10 @@ def in_words(report: dict[str, Any]) -> Iterator[str]:
     yield f"processes, by {report['translation']} (frames at most and now; faults: demand zero, copy on write, growing stack, fatal)"
     for row in rows:
         cells = (cell.ljust(width) if name in _LEFT else cell.rjust(width) for cell, width, name in zip(row, widths, _COLUMNS, strict=True))
-        yield "  " + "  ".join(cells).rstrip()
+        yield " " + " ".join(cells).rstrip()       # 80 columns do
+    for record in report["processes"]:
+        if record["killed_at"]:
+            yield f"  pid {record['pid']} was killed at {record['killed_at']}"
     counts, copied = report["machine"], report["frames_copied"]
     small = "segments or pages of 4 KiB" if report["translation"] == "segmentation" else "pages of 4 KiB"
     yield (f"  {counts['misses']:,} TLB misses: {counts['pages_4k']:,} found {small}, {counts['pages_2m']:,} of 2 MiB, "

@@ -2,7 +2,7 @@
 
 With no arguments the guest executes the bundled trace `mixed`, recorded from a real kernel, on the memory of the machine it was recorded on: it
 writes to every frame it gets and verifies it before it gives it back. With --programs a guest kernel runs them, each in an address space of its
-own, by pages or by segments. Exit status 3 when the guest fails.
+own, by pages or by segments. Exit status 3 when the guest fails; what becomes of its programs is in the report.
 """
 
 from __future__ import annotations

@@ -180,9 +180,10 @@ struct process {
     uint32_t calls[8];
     uint32_t ticks;
     uint32_t large_pages;
+    uint64_t fatal_rip;
     uint8_t name[24];
 };
-_Static_assert(sizeof(struct process) == 120, "struct process");
+_Static_assert(sizeof(struct process) == 128, "struct process");
 
 struct segment_descriptor {
     uint64_t base;

@@ -35,6 +35,7 @@ static void kill(struct task *task, uint64_t address)
         print(" (error 0x%lx)", registers->error);
     }
     print(", rip 0x%lx\n", registers->rip);
+    process_of(task)->fatal_rip = registers->rip;
     count_fault(task, address, FAULT_FATAL);
     end_process(task, ENDED_KILLED, 0);
 }

@@ -8,7 +8,7 @@
 #include "kernel.h"
 
 enum { PRESENT = 1, CAN_WRITE = 2, USER = 4, LARGE = 0x80 };
-enum { ENTRIES = 512, TOP_LEVEL = 4, LARGE_LEVEL = 2, FAULT_PRESENT = 1, FAULT_WRITE = 2, FAULT_FETCH = 16 };
+enum { ENTRIES = 512, TOP_LEVEL = 4, LARGE_LEVEL = 2, FAULT_WRITE = 2, FAULT_FETCH = 16 };
 #define NO_EXECUTE ((uint64_t)1 << 63)
 #define ADDRESS 0x000ffffffffff000
 #define LARGE_BYTES ((uint64_t)ENTRIES * FRAME_BYTES)
@@ -371,14 +371,17 @@ static void destroy(struct task *task)
     clear(task, task->root, TOP_LEVEL, 0, 0, USER_END);
 }
 
-static void explain(const struct task *task, int number)
-{
-    print("segment %d from 0x%lx to 0x%lx", number, task->regions[number].first, task->regions[number].end);
-}
-
 static int is_free(const struct task *task, int number)
 {
     return task->regions[number].first == task->regions[number].end;
+}
+
+static void explain(const struct task *task, int number)
+{
+    if (is_free(task, number))
+        print("segment %d, where nothing is", number);
+    else
+        print("segment %d from 0x%lx to 0x%lx", number, task->regions[number].first, task->regions[number].end);
 }
 
 const struct space paging = { add, fault, reach, grow_heap, unmap, copy, destroy, explain, is_free };

@@ -128,6 +128,7 @@ Process = Struct(
     "faults" / Array(N_FAULTS, Int32ul),
     "calls" / Array(len(SYSTEM_CALLS), Int32ul),
     "ticks" / Int32ul, "large_pages" / Int32ul,
+    "fatal_rip" / Int64ul,                          # the instruction that it was killed at; 0 for none
     "name" / Array(24, Int8ul),
 )
 """What the guest kernel tells of a process, for the report: entry `pid` of the process table; entry 0 is the kernel itself."""

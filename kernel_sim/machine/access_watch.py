@@ -170,7 +170,7 @@ def descend(board: Array, notes: Array, table: Table, root: int, virtual: int, o
 
 
 @compiled
-def consult(board: Array, notes: Array, table: Table, root: int, virtual: int, physical: int, owner: int) -> tuple[int, int, int, int]:
+def descend_segments(board: Array, notes: Array, table: Table, root: int, virtual: int, physical: int, owner: int) -> tuple[int, int, int, int]:
     """`descend` for segments: the descriptor stands in the root, and must not promise more than the segment has. Who may use a segment is not written
     anywhere but there: of a segment's frames the one who asked first is the owner, also when only those are left who share it."""
     kind = check_table(board, notes, table, root, owner)
@@ -202,7 +202,7 @@ def needed_rights(access: int, is_user: bool) -> int:
 
 
 @compiled
-def check_memory_of(notes: Array, virtual: int, physical: int, rights: int, needed: int, owner: int) -> int:
+def check_remembered(notes: Array, virtual: int, physical: int, rights: int, needed: int, owner: int) -> int:
     """Whether a processor may hold something else of this page than what the tables say now."""
     held = remembered(notes, virtual)
     if held == NO_ENTRY:
@@ -224,7 +224,7 @@ def check_space(board: Array, notes: Array, table: Table, virtual: int, access: 
     if is_user and notes[N_RUNNING] and owner >= 0 and owner != notes[N_RUNNING]:
         return blame(notes, int64(WRONG_SPACE), frame_of(board, table, root), notes[N_RUNNING], owner)
     if board[B_TRANSLATION] == SEGMENTATION and owner >= 0:
-        kind, last_table, shift, rights = consult(board, notes, table, root, virtual, physical, owner)
+        kind, last_table, shift, rights = descend_segments(board, notes, table, root, virtual, physical, owner)
     else:
         kind, last_table, shift, rights = descend(board, notes, table, root, virtual, owner)
     if kind != NOTHING or frame_of(board, table, last_table) < 0:
@@ -232,7 +232,7 @@ def check_space(board: Array, notes: Array, table: Table, virtual: int, access: 
     if notes[N_TABLES_OPEN]:
         flush_engine(board, notes)
     needed = needed_rights(access, is_user)
-    kind = check_memory_of(notes, virtual, physical, rights, needed, owner)
+    kind = check_remembered(notes, virtual, physical, rights, needed, owner)
     if kind != NOTHING:
         return kind
     if may == 0 or physical < 0:

@@ -58,15 +58,18 @@ class GuestCode:
         """`0xffffffff80000123 (sign+0x12) programs/bugs.c:31`, as far as it is known."""
         if address >= _HALF:
             return _with_line(place(self.image, address), self.image.path, address)
-        if self._program is None:
-            return f"{address:#x}"
-        symbol = next((symbol for symbol in _symbols(self._program) if symbol.address <= address < symbol.address + max(symbol.size, 1)), None)
-        named = f"{address:#x} ({Path(self._program).stem}: {symbol.name}+{address - symbol.address:#x})" if symbol else f"{address:#x}"
-        return _with_line(named, self._program, address)
+        return f"{address:#x}" if self._program is None else line_in(self._program, address)
 
     def file_of(self, address: int) -> str:
         """The source that an address of the kernel comes from; "" when that is not known."""
         return (source_lines(self.image.path).line_of(address) or "").rpartition(":")[0]
+
+
+def line_in(path: str, address: int) -> str:
+    """`0x800000004c2 (wild: touch+0x12) user/programs/wild.c:31`, as far as the image of a user program tells."""
+    symbol = next((symbol for symbol in _symbols(path) if symbol.address <= address < symbol.address + max(symbol.size, 1)), None)
+    named = f"{address:#x} ({Path(path).stem}: {symbol.name}+{address - symbol.address:#x})" if symbol else f"{address:#x}"
+    return _with_line(named, path, address)
 
 
 def _with_line(text: str, path: str, address: int) -> str:

@@ -7,7 +7,6 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -17,6 +16,7 @@ from kernel_sim.errors import BadInput, Finding, GuestFault
 from kernel_sim.frames import lazy_zeros
 from kernel_sim.machine import abi, board
 from kernel_sim.machine.board import BOARD_WORDS
+from kernel_sim.machine.boot import write_boot_info
 from kernel_sim.machine.cpu import INVALID_INSTRUCTION, Cpu
 from kernel_sim.machine.devices import tick_is_due
 from kernel_sim.machine.faults import Scene
@@ -25,8 +25,9 @@ from kernel_sim.machine.hypercalls import HOOK_TYPES, bind_hook, bind_moves, bin
 from kernel_sim.machine.journal import MAX_RECORDS, RECORD
 from kernel_sim.machine.listing import disassemble, listing_around, place
 from kernel_sim.machine.loader import find_guest, read_image
-from kernel_sim.machine.modules import Program, load_modules, read_modules, size_of
+from kernel_sim.machine.modules import Program, load_modules, program_of, read_modules, size_of
 from kernel_sim.machine.paging import build_page_tables
+from kernel_sim.machine.processes import ProcessRecord, processes_of
 from kernel_sim.machine.ram import Ram
 from kernel_sim.machine.sanitizer import Leak, Sanitizer, is_asked_for, watched_miss
 from kernel_sim.machine.stream import Stream
@@ -85,15 +86,16 @@ class Machine:
     """An emulated x86-64 machine with a manager's memory.
 
     `guest` is a program of the SDK by name, or the path of an ELF image. `seed` and up to four `arguments` are handed to it. `budget` bounds its
-    work, in blocks of code; with None, blocks are not counted, and there is no timer. For a guest kernel, `programs` are the user programs to start,
-    `translation` says how their addresses become physical ones ("paging" or "segmentation"), `quantum` how many blocks a process's turn has, and
-    `journal` keeps a journal for the timeline. `sanitize` stops the guest at its first access to a frame that is not its user's,
-    and tells at the end what was never freed (None: as KERNEL_SIM_SANITIZE says); `uninitialised` reports, besides, reads of memory that was never
-    written (slow). BadInput for a guest that cannot be loaded, or for a number that is none of 64 bits. A machine runs once.
+    work, in blocks of code; with None, blocks are not counted, and there is no timer. For a guest kernel, `programs` are the user programs to start
+    (``forktree:2*3``: three processes of forktree with the argument 2), `translation` says how their addresses become physical ones ("paging" or
+    "segmentation"), `quantum` how many blocks a process's turn has, and `journal` keeps a journal for the timeline. `sanitize` stops the guest at its
+    first access to a frame that is not its user's, and tells at the end what was never freed (None: as KERNEL_SIM_SANITIZE says); `uninitialised`
+    reports, besides, reads of memory that was never written (slow). BadInput for a guest that cannot be loaded, or for a number that is none of 64
+    bits. A machine runs once.
     """
 
     def __init__(self, manager: FrameManager, guest: str | Path = "hello", *, seed: int = 0, arguments: Sequence[int] = (),
-                 budget: int | None = DEFAULT_BUDGET, programs: Sequence[Program] = (), translation: str = "paging", quantum: int = 0,
+                 budget: int | None = DEFAULT_BUDGET, programs: Sequence[Program | str] = (), translation: str = "paging", quantum: int = 0,
                  journal: bool = False, sanitize: bool | None = None, uninitialised: bool = False) -> None:
         if budget is not None and not 1 <= budget <= _LARGEST:
             raise BadInput(f"a budget of {budget} blocks: it is a positive number of 64 bits")
@@ -105,14 +107,15 @@ class Machine:
             raise BadInput("a quantum without a budget: a machine that counts no blocks has no timer")
         self.manager = manager
         self.image = read_image(find_guest(str(guest)))
-        images = read_modules(programs)
+        self.programs = [program_of(program) if isinstance(program, str) else program for program in programs]
+        images = read_modules(self.programs)
         self.ram = Ram(join([part for zone in manager.zones for part in zone.ranges]), size_of(images))
         self.segments = SegmentTable(manager, self.ram.bytes)
         self.image.load(self.ram)
         write_microcode(self.ram)
-        info = self._write_boot_info(seed, arguments)
+        info = write_boot_info(self.ram, seed, arguments)
         info["translation"], info["quantum"] = TRANSLATIONS.index(translation), quantum
-        load_modules(self.ram, info, programs, images)
+        load_modules(self.ram, info, self.programs, images)
         self._journal = lazy_zeros(MAX_RECORDS if journal else 0, RECORD)
         self._misses = np.zeros(abi.MAX_PROCESSES, np.int64)
         self._console = np.zeros(_CONSOLE_BYTES, np.uint8)
@@ -124,7 +127,7 @@ class Machine:
         self._error: str | None = None
         self._board = np.zeros(BOARD_WORDS, np.int64)
         is_watched = uninitialised or (is_asked_for() if sanitize is None else sanitize)
-        self.sanitizer = Sanitizer(manager, self.image, self.ram, self._board, programs, uninitialised) if is_watched else None
+        self.sanitizer = Sanitizer(manager, self.image, self.ram, self._board, self.programs, uninitialised) if is_watched else None
         self.cpu = self._assemble(budget)
 
     def run(self, operations: Array | None = None, progress: Callable[[int], None] | None = None, watch: Callable[[str], None] | None = None) -> Run:
@@ -202,23 +205,6 @@ class Machine:
             if self._raised is None:
                 self._guarded(lambda: hook(*values))
         return callback(guarded, *HOOK_TYPES, jit=False)
-
-    def _write_boot_info(self, seed: int, arguments: Sequence[int]) -> Any:
-        if len(arguments) > abi.N_ARGUMENTS:
-            raise BadInput(f"a guest takes up to {abi.N_ARGUMENTS} arguments, not {len(arguments)}")
-        if not all(-_LARGEST - 1 <= argument <= _LARGEST for argument in arguments):
-            raise BadInput("a guest's argument is a number of 64 bits")
-        info = self.ram.shared(abi.BOOT_INFO, abi.dtype(abi.BootInfo))[0]
-        ranges = self.ram.frames[:abi.MAX_RANGES]
-        values = {"magic": abi.BOOT_MAGIC, "direct_map": abi.DIRECT_MAP, "seed": seed & 0xFFFF_FFFF_FFFF_FFFF}
-        for name, value in values.items():
-            info[name] = np.uint64(value).astype(np.int64)
-        info["n_frames"] = sum(end - first for first, end in self.ram.frames)
-        info["arguments"][:len(arguments)] = arguments
-        info["n_ranges"] = len(ranges)
-        for i, frames in enumerate(ranges):
-            info["ranges"][i] = frames
-        return info
 
     # -- running ----------------------------------------------------------------------------------------------------------------------
 
@@ -360,6 +346,11 @@ class Machine:
     def counts(self) -> dict[str, int]:
         """Misses of the translation buffer, those that found a page, by its size, page faults, traps delivered to the guest, ticks of the timer."""
         return {name: int(self._board[word]) for name, word in _COUNTS.items()}
+
+    @property
+    def processes(self) -> list[ProcessRecord]:
+        """What the guest kernel has told of its processes so far, by pid."""
+        return processes_of(self.ram)
 
     def misses_of(self, pid: int) -> int:
         """Misses of the translation buffer while a process ran, as the guest kernel says who runs; 0: while none did."""

@@ -43,6 +43,17 @@ def find_program(name: str, argument: str = "", copies: int = 1) -> Program:
     return Program(path.stem, path, argument, copies)
 
 
+def program_of(text: str) -> Program:
+    """``NAME[:ARGUMENT][*COPIES]``, such as ``malloc:best-fit`` or ``matrix*3``. BadInput, in one line, for whatever is wrong with it."""
+    said, star, copies = text.rpartition("*")
+    if star and not (copies.isascii() and copies.isdecimal()):
+        raise BadInput(f"program {text!r}: after the * stands how many copies to start, a whole number")
+    name, _, argument = (said if star else text).partition(":")
+    if not name:
+        raise BadInput(f"program {text!r}: no name (programs are NAME[:ARGUMENT][*COPIES])")
+    return find_program(name, argument, int(copies) if star else 1)
+
+
 def read_modules(programs: Sequence[Program]) -> dict[Path, bytes]:
     """The images, each once. BadInput for what cannot be read or is more than the guest can be told of."""
     if len(programs) > abi.MAX_MODULES:

@@ -19,7 +19,7 @@ class ProcessRecord:
     """One process, as the kernel counted: frames (page tables included), faults by kind, system calls by name, timer ticks, large pages.
 
     `root` is the physical address of the top page table, or of the segments: of a live process only, which may be in frame 0. `ended` is None while
-    it lives, `exit_status` None unless it has "exited".
+    it lives, `exit_status` None unless it has "exited"; `fatal_rip` is the address of the instruction that it was killed at, None if it was not.
     """
 
     pid: int
@@ -34,6 +34,7 @@ class ProcessRecord:
     calls: dict[str, int]
     ticks: int
     large_pages: int
+    fatal_rip: int | None
 
 
 def processes_of(ram: Ram) -> list[ProcessRecord]:
@@ -47,7 +48,7 @@ def _record(entry: Array) -> ProcessRecord:
     numbers = {name: int(entry[name]) for name in ("pid", "parent", "root", "n_frames", "most_frames", "ticks", "large_pages")}
     return ProcessRecord(
         name=text_of(entry["name"]), ended=ended, exit_status=int(entry["exit_status"]) if ended == ENDED_NAMES[abi.ENDED_EXIT] else None,
-        faults=dict(zip(FAULT_NAMES, entry["faults"].tolist(), strict=True)),
+        fatal_rip=int(entry["fatal_rip"]) or None, faults=dict(zip(FAULT_NAMES, entry["faults"].tolist(), strict=True)),
         calls=dict(zip(abi.SYSTEM_CALLS, entry["calls"].tolist(), strict=True)), **numbers)
 
 
