@@ -33,6 +33,7 @@ import numba
 import numpy as np
 from llvmlite import ir
 from numba.core import cgutils, event
+from numba.core.registry import CPUDispatcher
 from numba.extending import intrinsic
 
 from kernel_sim.compiled_steps import StepCompiler
@@ -50,15 +51,32 @@ JIT: bool = not numba.config.DISABLE_JIT
 """False when NUMBA_DISABLE_JIT=1 makes every function here an ordinary Python function."""
 
 
+class _Step(CPUDispatcher):  # type: ignore[misc]
+    """A step. Compiled code inlines it; the interpreter has it interpreted, for it is nothing by itself (`compiled_steps`)."""
+
+    def __init__(self, function: Callable[..., Any], **options: Any) -> None:
+        super().__init__(function, targetoptions={"nopython": True, "error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True,
+                                                  **options}, pipeline_class=StepCompiler)
+
+    def __call__(self, *arguments: Any) -> Any:
+        return interpreted(self)(*arguments)
+
+
+def _two_ways(function: Callable[..., Any], in_interpreter: Callable[..., Any]) -> Any:
+    """A step that is another function in the interpreter."""
+    step = _Step(function, forceinline=True)
+    step.in_interpreter = in_interpreter
+    return step
+
+
 def compiled(function: F) -> F:
     """A step of compiled code, inlined into its callers (worth a factor of two to three)."""
-    return cast(F, numba.njit(forceinline=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True,
-                              pipeline_class=StepCompiler)(function))
+    return cast(F, _Step(function, forceinline=True)) if JIT else function
 
 
 def outlined(function: F) -> F:
     """A step of compiled code that is called, not inlined: for large ones that many call. Its arguments are numbers, which cost nothing to pass."""
-    return cast(F, numba.njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, pipeline_class=StepCompiler)(function))
+    return cast(F, _Step(function)) if JIT else function
 
 
 def entry(function: F) -> F:
@@ -164,12 +182,9 @@ def array_view(dtype: Any) -> Callable[[int, int], Array]:
             return builder.inttoptr(arguments[0], context.get_value_type(pointer_type))
         return pointer_type(numba.int64), generate
 
-    @numba.njit(forceinline=True)  # type: ignore[untyped-decorator]
     def view(address: int, length: int) -> Array:
         return numba.carray(pointer(address), length)  # type: ignore[no-any-return]
-
-    view.in_interpreter = lambda address, length: memory_at(address, length, dtype)
-    return cast(Callable[[int, int], Array], view)
+    return cast(Callable[[int, int], Array], _two_ways(view, lambda address, length: memory_at(address, length, dtype)))
 
 
 def _instruction(in_interpreter: Callable[[int], Any], result: str, generate: Callable[[Any, Any], Any]) -> Callable[[int], Any]:
@@ -184,12 +199,9 @@ def _instruction(in_interpreter: Callable[[int], Any], result: str, generate: Ca
             return context.get_dummy_value() if result == "void" else value
         return _C_TYPES[result][0](numba.int64), code
 
-    @numba.njit(forceinline=True)  # type: ignore[untyped-decorator]
     def instruction(argument: int) -> Any:
         return emit(argument)
-
-    instruction.in_interpreter = in_interpreter
-    return cast(Callable[[int], Any], instruction)
+    return cast(Callable[[int], Any], _two_ways(instruction, in_interpreter))
 
 
 def only_interpreted(function: Callable[[int, int], None]) -> Callable[[int, int], None]:
@@ -197,12 +209,9 @@ def only_interpreted(function: Callable[[int, int], None]) -> Callable[[int, int
     if not JIT:
         return function
 
-    @numba.njit(forceinline=True)  # type: ignore[untyped-decorator]
     def nothing(one: int, other: int) -> None:
         pass
-
-    nothing.in_interpreter = function
-    return cast(Callable[[int, int], None], nothing)
+    return cast(Callable[[int, int], None], _two_ways(nothing, function))
 
 
 def _emit_prefetch(builder: Any, address: Any) -> None:
@@ -247,9 +256,8 @@ def _caller(n_arguments: int, result: str) -> Callable[..., Any]:
     def call_5(address: int, first: int, second: int, third: int, fourth: int, fifth: int) -> Any:
         return emit_5(address, first, second, third, fourth, fifth)
 
-    call: Any = numba.njit(forceinline=True)({1: call_1, 3: call_3, 5: call_5}[n_arguments])
-    call.in_interpreter = in_interpreter
-    return cast(Callable[..., Any], call)
+    calls: dict[int, Callable[..., Any]] = {1: call_1, 3: call_3, 5: call_5}
+    return cast(Callable[..., Any], _two_ways(calls[n_arguments], in_interpreter))
 
 
 call_address = _caller(1, "void")
@@ -275,12 +283,9 @@ def _mover() -> Callable[[int, int, int], None]:
             return context.get_dummy_value()
         return numba.types.void(numba.int64, numba.int64, numba.int64), code
 
-    @numba.njit(forceinline=True)  # type: ignore[untyped-decorator]
     def move(to: int, source: int, n_bytes: int) -> None:
         emit(to, source, n_bytes)
-
-    move.in_interpreter = in_interpreter
-    return cast(Callable[[int, int, int], None], move)
+    return cast(Callable[[int, int, int], None], _two_ways(move, in_interpreter))
 
 
 move_memory = _mover()

@@ -92,7 +92,7 @@ class Sanitizer:
                               (notebook.N_STACK_OF_FREE, self.stack_of_free), (notebook.N_TABLES, self.tables), (notebook.N_ENDED, self.ended),
                               (notebook.N_READS, self.reads), (notebook.N_ANSWER, self._answer)):
             notes[number] = address_of(array)
-        notes[notebook.N_MINCORE] = ctypes.cast(ctypes.CDLL(None).mincore, ctypes.c_void_p).value
+        notes[notebook.N_MINCORE] = ctypes.cast(ctypes.CDLL(None).mincore, ctypes.c_void_p).value or 0
         code = [np.uint64(address).astype(np.int64) for part in self.image.code for address in part]
         notes[notebook.N_CODE], notes[notebook.N_CODE_END] = min(code), max(code)
         notes[notebook.N_EPOCH] = 1
