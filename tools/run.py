@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
     _playing.write_samples(args, samples, f"{trace.name if trace else args.guest}: run by the guest, policy {manager.policy.name}")
     owned = _guest.owned_map(args, machine, start)
     if args.timeline:
-        _guest.write_timeline(args.timeline, machine, start)
+        _guest.write_timeline(args.timeline, machine, start, _ended(done))
     report = _report(manager, plan, done, samples) | _guest.report(machine)
     _playing.finish(args, manager, report, "\n".join([_headline(args, manager, done), *_guest.in_words(report)]), owned)
     return _status(args.guest, done)
@@ -137,11 +137,15 @@ def _status(guest: str, done: Run) -> int:
 
     if done.ok:
         return FINE
+    print(f"kernel-sim: guest {guest}: {_ended(done)}", file=sys.stderr)
+    return INTERRUPTED if done.stopped == "interrupt" else GUEST_FAILED
+
+
+def _ended(done: Run) -> str:
+    """How the guest ended, in a line."""
     ended = f"exit status {done.exit_status}"
-    how = {
+    return {
         "exit": ended if done.exit_status else _findings.summary(done) or ended,
         "fault": str(done.fault), "halt": "halted without an exit", "interrupt": "interrupted",
         "budget": f"not at its end after {done.blocks:,} blocks of code (--budget)",
     }[done.stopped]
-    print(f"kernel-sim: guest {guest}: {how}", file=sys.stderr)
-    return INTERRUPTED if done.stopped == "interrupt" else GUEST_FAILED
