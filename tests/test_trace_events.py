@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter, defaultdict
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -172,8 +173,11 @@ def test_every_fault_is_told_once_and_lasts_since_its_trap(rows: list[Row]) -> N
 @given(RECORDS)
 def test_arrows_lead_from_forks_to_first_turns(rows: list[Row]) -> None:
     events = check(file_of(rows))
-    for event in events:
+    for before, event in pairwise(events):
+        if event["ph"] == "s":              # Perfetto binds it to the last slice or instant of the row: let that be the fork's own
+            assert (before["name"], before["ts"], before["pid"]) == ("forks", event["ts"], event["pid"])
         if event["ph"] == "f":
+            assert (before["ph"], before["name"], before["ts"], before["pid"]) == ("B", "runs", event["ts"], event["pid"])
             begin = next(other for other in events if other["ph"] == "s" and other["id"] == event["id"])
             started = [row for row in rows if row[:4] == (begin["ts"], 1, event["pid"], begin["pid"])]
             turns = [row[0] for row in rows if row[1] == 3 and row[2] == event["pid"] and row[0] >= begin["ts"]]
@@ -191,8 +195,9 @@ def test_words() -> None:
     assert told(rows) == [
         (0, MEMORY, "C", "frames"), (0, one, "i", "started"), (1, PROCESSOR, "B", "malloc 1"), (1, one, "B", "runs"), (2, KERNEL, "i", "page fault"),
         (3, MEMORY, "i", "alloc malloc 1"), (3, MEMORY, "C", "frames"), (3, one, "C", "frames"), (2, one, "B", "copy fault"),
-        (4, one, "E", "copy fault"), (5, one, "i", "write"), (6, two, "i", "started"), (6, one, "s", "fork"), (9, one, "i", "exited"),
-        (9, one, "E", "runs"), (9, PROCESSOR, "E", "malloc 1"), (9, PROCESSOR, "B", "forktree 2"), (9, two, "B", "runs"), (9, two, "f", "fork"),
+        (4, one, "E", "copy fault"), (5, one, "i", "write"), (6, two, "i", "started"), (6, one, "i", "forks"), (6, one, "s", "fork"),
+        (9, one, "i", "exited"), (9, one, "E", "runs"), (9, PROCESSOR, "E", "malloc 1"), (9, PROCESSOR, "B", "forktree 2"),
+        (9, two, "B", "runs"), (9, two, "f", "fork"),
         (12, two, "E", "runs"), (12, PROCESSOR, "E", "forktree 2"),
         (0, CLOCK, "X", "time is guest work: 1 ns is 1 block of guest code"), (12, CLOCK, "i", "exit status 0")]
     args = {(event["name"], event["ph"]): event.get("args") for event in check(file_of(rows))}

@@ -32,7 +32,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
                         help="stop a guest after so many blocks of code (default: enough for the trace, two billion at least)")
     parser.add_argument("--map-at", type=int, metavar="BLOCKS",
                         help="of programs, the moment of the map, in blocks of code (default: the first with the most frames in use)")
-    parser.add_argument("--timeline", metavar="FILE", help="write what happened when, as JSON for Perfetto (ui.perfetto.dev) or chrome://tracing")
+    parser.add_argument("--timeline", metavar="FILE", help="write what happened when, for Perfetto (ui.perfetto.dev): 1 ns in it is a block of code")
     _findings.add_arguments(parser)
     parser.add_argument("--trace-guest", action="store_true", help="print every instruction before it runs, on standard error")
 

@@ -1,4 +1,4 @@
-"""A run of processes as a timeline that Perfetto and Chrome's tracing page open: JSON of the Trace Event Format.
+"""A run of processes as a timeline that Perfetto opens: JSON of the Trace Event Format.
 
 Source: "Trace Event Format" (Google, 2016, kept at perfetto.dev). Time in the machine is guest work, and viewers know nothing but seconds. So one
 block of guest code is one nanosecond here: what stands behind the decimal point of a viewer's seconds is the number of blocks. The format's own
@@ -7,7 +7,7 @@ unit is the microsecond; a `ts` of 8.675 is block 8675. The machine's first row 
 The machine is process 0. It has rows for the clock, the processor (whose turn it is), the kernel (every trap), the memory (every allocation and
 free, with its owner) and compactions, and counters of the frames. Every process has a row of its own: a slice for each turn, in it slices for its
 faults, from the trap to the moment when the kernel has dealt with it, and instants for its system calls. It has a counter of the frames it owns,
-and an arrow comes to its first turn from the turn in which it was forked.
+and an arrow comes to its first turn from the moment in which it was forked.
 
     {"name":"runs","cat":"turn","ph":"B","ts":0.12,"pid":3,"tid":3}      a turn of process 3 begins at block 120, and ends with an "E"
 """
@@ -208,7 +208,7 @@ class _Writer:
         if self.trap and pid == self.running:
             taken: Event = {"taken": self.trap.pfns} if self.trap.pfns else {}
             self.add("B", track_of(pid), "fault", name, self.trap.time, args=self.trap.args | args | taken)
-            self.add("E", track_of(pid), "fault", name)     # not an "X": Perfetto would bind a later arrow to it
+            self.add("E", track_of(pid), "fault", name)
             self.trap = None
         else:
             self.instant(track_of(pid), "fault", name, args)
@@ -216,6 +216,7 @@ class _Writer:
     def start(self, pid: int, parent: int) -> None:
         self.instant(track_of(pid), "life", "started", {"parent": self.who(parent)})
         if parent and parent == self.running and pid in self.will_run:
+            self.instant(track_of(parent), "fork", "forks", {"child": self.who(pid)})      # Perfetto binds the arrow to what came last
             self.add("s", track_of(parent), "fork", "fork", id=pid)
             self.forked.add(pid)
 
