@@ -216,6 +216,15 @@ def test_what_happens_at_one_moment_is_told_together() -> None:
     assert compaction["args"] == {"segments moved": 3, "frames copied": 8, "each": ["alloc 4 at 0x7 (forktree 2)", "free 2 at 0x5a (forktree 2)"]}
 
 
+def test_frames_freed_in_a_compaction_are_those_of_who_took_them() -> None:
+    """Two segments move down by their length; when the journal looks, the first's old place is the second's."""
+    rows = [(1, 101, 1, 4, 4), (2, 101, 2, 8, 4), (5, 101, 1, 0, 4), (5, 102, 2, 4, 4), (5, 101, 2, 4, 4), (5, 102, 2, 8, 4), (5, 104, 0, 2, 8)]
+    (args,) = (event["args"] for event in check(file_of(rows)) if event["name"] == "compaction" and event["ph"] == "i")
+    assert args["each"] == ["alloc 4 at 0x0 (malloc 1)", "free 4 at 0x4 (malloc 1)", "alloc 4 at 0x4 (forktree 2)", "free 4 at 0x8 (forktree 2)"]
+    last = {event["pid"]: event["args"] for event in check(file_of(rows)) if event["ph"] == "C"}
+    assert last[1] == last[2] == {"owned": 4}
+
+
 def test_a_fault_that_nobody_mends_ends_with_its_process() -> None:
     rows = [(1, 3, 1, 0, 0), (2, 103, 3, 14, 0), (8, 2, 1, 0, 1)]
     assert {(2, (1, 1), "B", "page fault: killed"), (8, (1, 1), "E", "page fault: killed"), (8, (1, 1), "i", "killed")} <= set(told(rows))

@@ -57,13 +57,17 @@ def note(board: Array, kind: int, pid: int, a: int, b: int) -> None:
 
 @outlined
 def note_frames(board_address: int) -> None:
-    """Write down which frames were taken and given back since the last time, by the manager's events; a frame given back is its owner's."""
+    """Write down which frames were taken and given back since the last time, by the manager's events.
+
+    Who frees need not say for whom: a frame given back is its last owner's, who of several in one compaction may be the next one already.
+    """
     board = words_at(board_address, BOARD_WORDS)
     state = open_state(words_at(board[B_MANAGER_ROOT], ROOT_WORDS))
     clock = state.counters[CLOCK]
     for number in range(max(board[B_JOURNALLED], clock - events.RING_EVENTS) + 1, clock + 1):
         event = state.ring[number & (events.RING_EVENTS - 1)]
         if event["status"] == events.OK and event["granted"] > 0:
-            kind = FRAMES_TAKEN if event["kind"] == events.ALLOC else FRAMES_GIVEN_BACK
-            note(board, kind, frame(state.table.frames, event["pfn"])["owner"], int64(event["pfn"]), int64(event["granted"]))
+            taken = event["kind"] == events.ALLOC
+            owner = event["owner"] if taken else frame(state.table.frames, event["pfn"])["owner"]
+            note(board, FRAMES_TAKEN if taken else FRAMES_GIVEN_BACK, owner, int64(event["pfn"]), int64(event["granted"]))
     board[B_JOURNALLED] = clock

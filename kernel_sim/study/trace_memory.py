@@ -15,15 +15,19 @@ NOBODY = 0
 
 
 class Move(NamedTuple):
-    """Frames taken or given back; `owner` is a name."""
+    """Frames taken or given back; `owner` and `taker`, who took them, are names.
+
+    They differ when others used the frames longer; and, of frees, when the frames have a new owner at the end of the moment.
+    """
 
     verb: str
     owner: str
     pfn: int
     n_frames: int
+    taker: str
 
     def __str__(self) -> str:
-        return f"{self.verb} {self.n_frames} at {hex(self.pfn)} ({self.owner})"
+        return f"{self.verb} {self.n_frames} at {hex(self.pfn)} ({self.taker})"
 
 
 @dataclass
@@ -37,10 +41,14 @@ class TraceMemory:
     compaction: Args | None = None                          # of this moment
     changed: set[int] = field(default_factory=set)          # whose number of frames is not what it was before this moment
     _takers: dict[int, int] = field(default_factory=dict)   # who took a frame, by pfn
+    _names: dict[int, str] = field(default_factory=dict)    # of those who took any
 
     def move(self, is_taken: bool, owner: int, name: str, pfn: int, n_frames: int) -> None:
         """Frames are taken by an owner, or given back."""
-        self.moves.append(Move("alloc" if is_taken else "free", name, pfn, n_frames))
+        taker = self._names.get(self._takers.get(pfn, NOBODY), name)
+        self.moves.append(Move("alloc", name, pfn, n_frames, name) if is_taken else Move("free", name, pfn, n_frames, taker))
+        if is_taken:
+            self._names[owner] = name
         for frame in range(pfn, pfn + n_frames):
             if is_taken:
                 self._takers[frame] = owner
@@ -53,7 +61,7 @@ class TraceMemory:
     def told(self) -> Iterator[tuple[str, Args]]:
         """What happened at this moment, a name and the details: one thing, or none."""
         each: Args = {"each": [str(move) for move in self.moves]}
-        verbs, owners = sorted({move.verb for move in self.moves}), sorted({move.owner for move in self.moves})
+        verbs, owners = sorted({move.verb for move in self.moves}), sorted({move.taker if len(self.moves) > 1 else move.owner for move in self.moves})
         if self.compaction:
             yield "compaction", {**self.compaction, **each}
         elif len(self.moves) == 1:
