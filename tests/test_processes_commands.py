@@ -89,10 +89,14 @@ def test_a_run_of_programs(translation: str, capsys: pytest.CaptureFixture[str])
     assert copies > 0 if translation == "paging" else copies == totals["faults"]["demand zero"] == 0    # fork copies a segment at once
     events = check(Path("t.json").read_text())
     assert sum(event["name"] == "started" for event in events) == len(processes)
-    assert sum(event["name"] == "copy fault" for event in events) == copies
+    assert sum(event["name"] == "copy fault" and event["ph"] in "Bi" for event in events) == copies
     last = {event["pid"]: event["args"] for event in events if event["ph"] == "C"}
-    assert len(last) > 3 and all(args == {"frames": 0} for pid, args in last.items() if pid)
-    turns = [event for event in events if event["ph"] in "BE"]
+    assert len(last) > 3 and all(args == {"owned": 0} for pid, args in last.items() if pid) and last[0]["used"] == 0
+    assert sum(event["ph"] == "f" for event in events) == sum(record["parent"] > 0 for record in processes)
+    traps = [event["args"] for event in events if event.get("cat") == "trap"]
+    assert len(traps) == report["machine"]["traps"] and all(int(args["rip"], 16) >= 1 << 43 for args in traps if args["ring"] == 3)
+    assert all(int(args["error code"], 16) & 4 for args in traps if args["vector"] == 14 and args["ring"] == 3)     # bit U/S: a user's access
+    turns = [event for event in events if event.get("cat") == "turn" and event["pid"]]
     assert sum(event["ts"] * (1 if event["ph"] == "E" else -1) for event in turns) <= report["guest"]["blocks"]
 
 

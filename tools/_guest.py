@@ -83,7 +83,8 @@ class Start:
     def __init__(self, manager: FrameManager) -> None:
         from kernel_sim.study.report import framemap_of
 
-        self.framemap, self.n_free = framemap_of(manager), manager.stats().n_free
+        stats = manager.stats()
+        self.framemap, self.n_free, self.n_used = framemap_of(manager), stats.n_free, stats.n_used
 
 
 def owned_map(args: argparse.Namespace, machine: Machine, start: Start) -> OwnedMap | None:
@@ -108,8 +109,8 @@ def moves_of(machine: Machine) -> Moves:
     return Moves(records["time"], records["a"], signs * records["b"], records["pid"].astype("i8"))
 
 
-def write_timeline(path: str, machine: Machine, start: Start) -> None:
-    """The journal as a file for Perfetto."""
+def write_timeline(path: str, machine: Machine, start: Start, ended: str) -> None:
+    """The journal as a file for Perfetto; `ended` says how the guest did."""
     from kernel_sim.machine import abi, faults, journal, processes
     from kernel_sim.machine.traps import TIMER
     from kernel_sim.study import trace_events as events
@@ -119,8 +120,9 @@ def write_timeline(path: str, machine: Machine, start: Start) -> None:
         abi.NOTE_FAULT: events.FAULT, journal.FRAMES_TAKEN: events.TAKEN, journal.FRAMES_GIVEN_BACK: events.GIVEN_BACK,
         journal.TRAPPED: events.TRAPPED, journal.COMPACTED: events.COMPACTED,
     }
-    words = events.Words(kinds, abi.SYSTEM_CALLS, processes.FAULT_NAMES, processes.ENDED_NAMES, {TIMER: "timer", **faults.VECTORS})
-    events.write_timeline(path, machine.journal, words, _names(machine), start.n_free, machine.blocks, machine.journal_dropped)
+    words = events.Words(kinds, abi.SYSTEM_CALLS, processes.FAULT_NAMES, processes.ENDED_NAMES, {TIMER: "timer", **faults.VECTORS}, TIMER)
+    course = events.Course(start.n_free, start.n_used, machine.blocks, ended, machine.journal_dropped)
+    events.write_timeline(path, machine.journal, words, _names(machine), course)
 
 
 def _names(machine: Machine) -> dict[int, str]:

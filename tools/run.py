@@ -32,7 +32,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
                         help="stop a guest after so many blocks of code (default: enough for the trace, two billion at least)")
     parser.add_argument("--map-at", type=int, metavar="BLOCKS",
                         help="of programs, the moment of the map, in blocks of code (default: the first with the most frames in use)")
-    parser.add_argument("--timeline", metavar="FILE", help="write what happened when, as JSON for Perfetto (ui.perfetto.dev) or chrome://tracing")
+    parser.add_argument("--timeline", metavar="FILE", help="write what happened when, for Perfetto (ui.perfetto.dev): 1 ns in it is a block of code")
     _findings.add_arguments(parser)
     parser.add_argument("--trace-guest", action="store_true", help="print every instruction before it runs, on standard error")
 
@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
     _playing.write_samples(args, samples, f"{trace.name if trace else args.guest}: run by the guest, policy {manager.policy.name}")
     owned = _guest.owned_map(args, machine, start)
     if args.timeline:
-        _guest.write_timeline(args.timeline, machine, start)
+        _guest.write_timeline(args.timeline, machine, start, _ended(done))
     report = _report(manager, plan, done, samples) | _guest.report(machine)
     _playing.finish(args, manager, report, "\n".join([_headline(args, manager, done), *_guest.in_words(report)]), owned)
     return _status(args.guest, done)
@@ -137,11 +137,15 @@ def _status(guest: str, done: Run) -> int:
 
     if done.ok:
         return FINE
+    print(f"kernel-sim: guest {guest}: {_ended(done)}", file=sys.stderr)
+    return INTERRUPTED if done.stopped == "interrupt" else GUEST_FAILED
+
+
+def _ended(done: Run) -> str:
+    """How the guest ended, in a line."""
     ended = f"exit status {done.exit_status}"
-    how = {
+    return {
         "exit": ended if done.exit_status else _findings.summary(done) or ended,
         "fault": str(done.fault), "halt": "halted without an exit", "interrupt": "interrupted",
         "budget": f"not at its end after {done.blocks:,} blocks of code (--budget)",
     }[done.stopped]
-    print(f"kernel-sim: guest {guest}: {how}", file=sys.stderr)
-    return INTERRUPTED if done.stopped == "interrupt" else GUEST_FAILED
