@@ -80,8 +80,8 @@ def test_every_invlpg_is_found_with_its_address(code: str, expected: tuple[str, 
     assert found == [TranslationInstruction(FIRMWARE + 1, False, *expected)]
 
 
-def test_every_load_of_cr3_is_found() -> None:
-    """0F 22 /3 (`mov rax, cr3`'s other direction, 0F 20, and the other control registers are none)."""
-    machine = machine_of(STACK + bytes.fromhex("0f22d8" "0f20d8" "410f22da" "0f22c0") + leave(0))
-    found = [(instruction.address - FIRMWARE, instruction.loads_root) for instruction in translation_instructions(machine.ram, machine.image)]
-    assert found == [(10, True), (16, True)]
+def test_every_load_of_cr3_and_cr4_is_found() -> None:
+    """0F 22 /3 and /4 (`mov rax, cr3`'s other direction, 0F 20, and the other control registers are none)."""
+    machine = machine_of(STACK + bytes.fromhex("0f22d8" "0f20d8" "410f22da" "0f22c0" "0f22e1") + leave(0))
+    found = [(instruction.address - FIRMWARE, instruction.drops_all) for instruction in translation_instructions(machine.ram, machine.image)]
+    assert found == [(10, True), (16, True), (23, True)]
