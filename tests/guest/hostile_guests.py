@@ -15,6 +15,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from guest.raw import EXECUTE, READ, STACK, WRITE, Part, elf, mov, store
+
 from kernel_sim import FrameManager
 from kernel_sim.errors import BadInput
 from kernel_sim.machine.abi import BATCH, CALL_BOX, DIRECT_MAP, FIRMWARE, PAGE_TABLES
@@ -23,10 +24,11 @@ from kernel_sim.machine.machine import TRANSLATIONS, Machine
 from kernel_sim.machine.modules import Program, find_program
 from kernel_sim.zones import Zone
 
-PIECES = [bytes.fromhex(code) for code in """
+_RARE = """
     0f01f8 0f22d8 0f22c0 0f22e0 0f30 0f32 0f00d8 0f00d0 0f011c24 0f011424 48cf cf 48cb cb e6e0 e7e2 e7e9 e6e1 f4 cc cdff cd0e fb fa 9d 0f05 0f34
     0f07 0f35 48ff1c24 48ff2c24 ff1c24 f348ab f3a4 f348a5 0f0138 8ed0 8ed8 8ee0 0fa2 0f23f8 0f23c0 6a10 50 58 5c 0f01d9 0f01d8 0f01da 0f01db 0fae00
-    0fae08 f00fc70e 480fc70e 0f0b e5f4 ec ed 6c 6e f36f c8ffff01 c9 c3 e800000000 ebfe 31ed 0f20c0 0f20d8 0f20e0""".split()]
+    0fae08 f00fc70e 480fc70e 0f0b e5f4 ec ed 6c 6e f36f c8ffff01 c9 c3 e800000000 ebfe 31ed 0f20c0 0f20d8 0f20e0"""
+PIECES = [bytes.fromhex(code) for code in _RARE.split()]
 """What has to do with tables, rings, ports and stacks, and what is rare."""
 
 SMALL, BUDGETS = 4096, (20_000, 200_000)
