@@ -72,6 +72,7 @@ def test_a_large_page_is_one_entry() -> None:
 @pytest.mark.parametrize(("code", "expected"), [
     ("0f0138", ("rax", "", 1, 0)), ("0f013f", ("rdi", "", 1, 0)), ("410f0139", ("r9", "", 1, 0)), ("0f017b10", ("rbx", "", 1, 16)),
     ("0f01bc8b00100000", ("rbx", "rcx", 4, 4096)), ("430f013c3e", ("r14", "r15", 1, 0)),
+    ("0f013d10000000", ("rip", "", 1, 16 + 7)),
 ])
 def test_every_invlpg_is_found_with_its_address(code: str, expected: tuple[str, str, int, int]) -> None:
     """AMD64 manual, volume 3: 0F 01 /7, with any address."""

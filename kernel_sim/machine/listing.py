@@ -95,7 +95,8 @@ def _translation_instructions_in(ram: Ram, address: int, size: int) -> Iterator[
         elif found.mnemonic == "invlpg":
             at = found.operands[0].mem
             base, index = (found.reg_name(register) or "" for register in (at.base, at.index))
-            yield TranslationInstruction(found.address, False, base, index, at.scale, at.disp)
+            behind = found.size if base == "rip" else 0         # an address relative to RIP counts from the next instruction
+            yield TranslationInstruction(found.address, False, base, index, at.scale, at.disp + behind)
 
 
 def place(image: Image, address: int) -> str:

@@ -239,7 +239,7 @@ class Machine:
         if why == board.INTERRUPT:
             vector = int(self._board[board.B_VECTOR])
             code, is_instruction = self.cpu.take_exception()
-            return vector, INSTRUCTION if is_instruction else code if has_error_code(vector) else NO_CODE, 0, 0
+            return vector, INSTRUCTION if is_instruction else code if interpreted(has_error_code)(vector) else NO_CODE, 0, 0
         if why == board.SYSTEM_CALL:
             return INVALID, NO_CODE, 0, 2
         if why == board.FORBIDDEN_PORT:

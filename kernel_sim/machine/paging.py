@@ -176,7 +176,7 @@ def count_miss(board: Array) -> None:
     """One more miss that a processor would have had, too: it found a page, or became a page fault of the guest's.
 
     Not counted are the microcode's pages, and misses that the guest never hears of, because the engine looked further ahead than it ran, or
-    will ask again (`traps.is_of_far_call`). So the misses are as many as pages found and page faults together.
+    will ask again (`far_call.is_of_far_call`). So the misses are as many as pages found and page faults together.
     """
     board[B_MISSES] += 1
     if board[B_MISSES_OF] != 0:

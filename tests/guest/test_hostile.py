@@ -36,7 +36,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def attack(images: Path, what: int) -> Run:
-    return Machine(FrameManager(FRAMES), images / "attacks.elf", budget=100_000, arguments=[what]).run()
+    return Machine(FrameManager(FRAMES), images / "attacks.elf", budget=100_000, sanitize=False, arguments=[what]).run()
 
 
 def traps(run: Run) -> list[tuple[int, int, int, int, int]]:
