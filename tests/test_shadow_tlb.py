@@ -72,6 +72,7 @@ def test_a_large_page_is_one_entry() -> None:
 @pytest.mark.parametrize(("code", "expected"), [
     ("0f0138", ("rax", "", 1, 0)), ("0f013f", ("rdi", "", 1, 0)), ("410f0139", ("r9", "", 1, 0)), ("0f017b10", ("rbx", "", 1, 16)),
     ("0f01bc8b00100000", ("rbx", "rcx", 4, 4096)), ("430f013c3e", ("r14", "r15", 1, 0)),
+    ("0f013d10000000", ("rip", "", 1, 16 + 7)),
 ])
 def test_every_invlpg_is_found_with_its_address(code: str, expected: tuple[str, str, int, int]) -> None:
     """AMD64 manual, volume 3: 0F 01 /7, with any address."""
@@ -80,8 +81,8 @@ def test_every_invlpg_is_found_with_its_address(code: str, expected: tuple[str, 
     assert found == [TranslationInstruction(FIRMWARE + 1, False, *expected)]
 
 
-def test_every_load_of_cr3_is_found() -> None:
-    """0F 22 /3 (`mov rax, cr3`'s other direction, 0F 20, and the other control registers are none)."""
-    machine = machine_of(STACK + bytes.fromhex("0f22d8" "0f20d8" "410f22da" "0f22c0") + leave(0))
-    found = [(instruction.address - FIRMWARE, instruction.loads_root) for instruction in translation_instructions(machine.ram, machine.image)]
-    assert found == [(10, True), (16, True)]
+def test_every_load_of_cr3_and_cr4_is_found() -> None:
+    """0F 22 /3 and /4 (`mov rax, cr3`'s other direction, 0F 20, and the other control registers are none)."""
+    machine = machine_of(STACK + bytes.fromhex("0f22d8" "0f20d8" "410f22da" "0f22c0" "0f22e1") + leave(0))
+    found = [(instruction.address - FIRMWARE, instruction.drops_all) for instruction in translation_instructions(machine.ram, machine.image)]
+    assert found == [(10, True), (16, True), (23, True)]

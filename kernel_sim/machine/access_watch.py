@@ -280,6 +280,8 @@ def watch_access(board: Array, virtual: int, access: int, mode: Mode, found: Fou
     if kind == NOTHING and virtual >= 0:
         owner = owner_of_space(board, table, root)
         kind = check_space(board, notes, table, virtual, access, is_user, root, physical, may)
+    elif kind == NOTHING:
+        kind, _, _, _ = descend(board, notes, table, root, virtual, owner)
     if kind == NOTHING and physical >= 0 and may:
         kind = check_frame(board, notes, table, state.users, virtual, physical, owner)
         if kind == NOTHING and virtual >= 0 and access == WRITE and is_shared(table, frame_of(board, table, physical)):

@@ -30,7 +30,8 @@ B_FINISH_TRAP = 73      # the machine's own function for the microcode's bell
 B_LARGE_CACHED = 74     # whether a part of a large page of the user's half may be in the translation buffer
 B_COMMON_CALLS, B_RARE_CALLS, B_MOVES = 75, 76, 77      # the functions for calls that no policy has a part in, for rare ones, for what moves memory
 B_BOX, B_STATUS = 78, 79        # the call that such a function serves, and what became of it
-BOARD_WORDS = 80
+B_TRAP_BLOCKS = 80      # what the time was at the last trap
+BOARD_WORDS = 81
 
 # B_WHY: whether the machine is to go on, and why it is not.
 (RUNNING, WANTS_WINDOW, MOVED, TICK, EXITED, OUT_OF_BUDGET, INTERRUPT, BROKE, PAGE_FAULT, SYSTEM_CALL, FORBIDDEN_PORT,

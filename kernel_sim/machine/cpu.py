@@ -41,6 +41,9 @@ _EXCEPTION = b"\x8e\xd8"        # mov %ax, %ds, which raises #GP with the select
 # The engine's numbers of registers, for compiled code.
 CS, SS, TR, GDTR, IDTR, MSR = (int(getattr(x86, f"UC_X86_REG_{name}")) for name in ("CS", "SS", "TR", "GDTR", "IDTR", "MSR"))
 RSP, RBP, RIP, RFLAGS = (int(getattr(x86, f"UC_X86_REG_{name}")) for name in ("RSP", "RBP", "RIP", "RFLAGS"))
+GENERAL_REGISTERS = tuple(int(getattr(x86, f"UC_X86_REG_{name}")) for name in (
+    "RAX", "RCX", "RDX", "RBX", "RSP", "RBP", "RSI", "RDI", *(f"R{number}" for number in range(8, 16))))
+"""In the order of their numbers in instructions."""
 CR0, CR2, CR3 = (int(getattr(x86, f"UC_X86_REG_{name}")) for name in ("CR0", "CR2", "CR3"))
 
 FORGET_CODE = constants.UC_CTL_TB_FLUSH | constants.UC_CTL_IO_WRITE << 30
@@ -103,6 +106,9 @@ class Cpu:
 
     def hook_out(self, hook: Callback, board: int) -> None:
         self._hook(UC_HOOK_INSN, hook, board, ctypes.c_int(x86.UC_X86_INS_OUT))
+
+    def hook_in(self, hook: Callback, board: int) -> None:
+        self._hook(UC_HOOK_INSN, hook, board, ctypes.c_int(x86.UC_X86_INS_IN))
 
     def hook_miss(self, hook: Callback, board: int) -> None:
         self._hook(UC_HOOK_TLB_FILL, hook, board)

@@ -48,8 +48,8 @@ def stop(board: Array, why: int) -> None:
 
 @compiled
 def may_use_ports(board: Array) -> bool:
-    """Whether `out` is done: in ring 0. The engine asks neither the privilege level of ports in RFLAGS nor the map of ports in the TSS; here, no
-    guest gives ring 3 a port by either. What ring 3 tries is a general protection fault. (The engine runs its block to the end before it stops,
+    """Whether `in` or `out` is done: in ring 0. The engine asks neither the privilege level of ports in RFLAGS nor the map of ports in the TSS; here,
+    no guest gives ring 3 a port by either. What ring 3 tries is a general protection fault. (The engine runs its block to the end before it stops,
     so the fault stands behind it.)"""
     if register(board, CS) & 3 == 0:
         return True
@@ -106,6 +106,12 @@ def on_interrupt(engine: int, vector: int, board_address: int) -> None:
     if not has_ended(board):
         board[B_VECTOR] = vector
     stop(board, INTERRUPT)
+
+
+def on_in(engine: int, port: int, size: int, board_address: int) -> int:
+    """The engine's hook on every `in`. There is nothing to read at any port."""
+    may_use_ports(words_at(board_address, BOARD_WORDS))
+    return 0
 
 
 def on_system_call(engine: int, board_address: int) -> None:

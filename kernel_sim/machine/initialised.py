@@ -3,6 +3,9 @@
 A byte is initialised when the guest has written it since its frame was last allocated. Reading one that is not is reported, once for each
 instruction that does. An instruction that only copies (`movs`) hands on what it reads, bit for bit, as valgrind's memcheck does (Seward and
 Nethercote, USENIX 2005): to copy a page of which a part was never written is no mistake.
+
+Of an access over the border of two pages the engine tells where it begins, and not where the other page is. What it writes there is not noted: from
+then on as many bytes as any such write has put behind a border pass for initialised at the beginning of every frame.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ from kernel_sim.ledger import ROOT_WORDS, open_state
 from kernel_sim.machine.access_watch import frame_of
 from kernel_sim.machine.board import B_MANAGER_ROOT, B_WATCH, BOARD_WORDS
 from kernel_sim.machine.cpu import CS, RIP
-from kernel_sim.machine.notebook import N_COPIED, N_N_READS, N_READS, N_WRITTEN, NOTEBOOK_WORDS
+from kernel_sim.machine.notebook import N_COPIED, N_CROSSED, N_N_READS, N_READS, N_WRITTEN, NOTEBOOK_WORDS
 from kernel_sim.machine.registers import register
 from kernel_sim.machine.stacks import guest_word, keep_stack
 from kernel_sim.units import FRAME_BYTES
@@ -61,6 +64,30 @@ def write_bits(notes: Array, physical: int, size: int, bits: int) -> None:
 
 
 @compiled
+def bytes_behind(physical: int, size: int) -> int:
+    """How many bytes of an access lie behind the end of its frame: in another page, wherever that may be."""
+    return max((physical & (FRAME_BYTES - 1)) + int64(size) - FRAME_BYTES, int64(0))
+
+
+@compiled
+def is_uninitialised(notes: Array, physical: int, size: int, bits: int) -> bool:
+    """Whether a byte that is read has not been written, neither here nor, perhaps, from over the border of its page."""
+    for i in range(size):
+        if (bits >> i) & 1 == 0 and (physical + i) & (FRAME_BYTES - 1) >= notes[N_CROSSED]:
+            return True
+    return False
+
+
+@compiled
+def note_written(board: Array, physical: int) -> None:
+    """The processor itself has written a word of the guest's memory: of an exception's frame."""
+    if board[B_WATCH]:
+        notes = words_at(board[B_WATCH], NOTEBOOK_WORDS)
+        if notes[N_WRITTEN]:
+            write_bits(notes, physical, bytes_kept(board, physical, int64(8)), int64(-1))
+
+
+@compiled
 def is_copy(board: Array, rip: int) -> bool:
     """Whether the instruction there is a `movs`: behind its prefixes, which its two words show, stands A4 or A5."""
     code = guest_word(board, rip)
@@ -94,14 +121,14 @@ def on_read(engine: int, kind: int, physical: int, size: int, value: int, board_
     board = words_at(board_address, BOARD_WORDS)
     notes = words_at(board[B_WATCH], NOTEBOOK_WORDS)
     notes[N_COPIED] = 0
-    size = bytes_kept(board, physical, size)
-    if size > 0:
-        bits = written_bits(notes, physical, size)
-        if bits != (int64(1) << size) - 1:
+    kept = bytes_kept(board, physical, size)
+    if kept > 0:
+        bits = written_bits(notes, physical, kept)
+        if bits != (int64(1) << kept) - 1:
             rip = register(board, RIP)
             if is_copy(board, rip):
-                notes[N_COPIED] = bits | _COPYING
-            else:
+                notes[N_COPIED] = bits | ~((int64(1) << kept) - 1) | _COPYING
+            elif is_uninitialised(notes, physical, kept, bits):
                 report_read(board, notes, rip, physical)
 
 
@@ -109,9 +136,10 @@ def on_write(engine: int, kind: int, physical: int, size: int, value: int, board
     """The hook on every write."""
     board = words_at(board_address, BOARD_WORDS)
     notes = words_at(board[B_WATCH], NOTEBOOK_WORDS)
-    size = bytes_kept(board, physical, size)
-    if size > 0:
-        write_bits(notes, physical, size, notes[N_COPIED] if notes[N_COPIED] else int64(-1))
+    notes[N_CROSSED] = max(notes[N_CROSSED], bytes_behind(physical, int64(size)))
+    kept = bytes_kept(board, physical, size)
+    if kept > 0:
+        write_bits(notes, physical, kept, notes[N_COPIED] if notes[N_COPIED] else int64(-1))
     notes[N_COPIED] = 0
 
 

@@ -65,36 +65,38 @@ def addresses_in(instructions: Sequence[Any], registers: Mapping[str, int]) -> l
 
 
 class TranslationInstruction(NamedTuple):
-    """An instruction with which a kernel drops translations: `mov cr3`, or `invlpg` of an address made of registers (by name, "" for none)."""
+    """An instruction with which a kernel drops translations: all of them, with `mov cr3` or `mov cr4`; with `invlpg` those of an address made of
+    registers (by name, "" for none)."""
 
     address: int
-    loads_root: bool
+    drops_all: bool
     base: str = ""
     scaled: str = ""
     scale: int = 1
     displacement: int = 0
 
 
-_INVLPG, _MOV_CR3 = re.compile(rb"\x0f\x01[\x38-\x3f\x78-\x7f\xb8-\xbf]"), re.compile(rb"\x0f\x22[\xd8-\xdf]")
+_INVLPG, _MOV_ROOT = re.compile(rb"\x0f\x01[\x38-\x3f\x78-\x7f\xb8-\xbf]"), re.compile(rb"\x0f\x22[\xd8-\xe7]")
 
 
 def translation_instructions(ram: Ram, image: Image) -> Iterator[TranslationInstruction]:
-    """Every `mov cr3` and `invlpg` in the image's functions; in all of its code, when it names none."""
+    """Every `mov cr3`, `mov cr4` and `invlpg` in the image's functions; in all of its code, when it names none."""
     parts = [(symbol.address, symbol.size) for symbol in image.symbols] or [(first, end - first) for first, end in image.code]
     for address, size in parts:
         code = code_at(ram, address, size)
-        if _INVLPG.search(code) or _MOV_CR3.search(code):
+        if _INVLPG.search(code) or _MOV_ROOT.search(code):
             yield from _translation_instructions_in(ram, address, size)
 
 
 def _translation_instructions_in(ram: Ram, address: int, size: int) -> Iterator[TranslationInstruction]:
     for found in decode(ram, address, size):
-        if found.mnemonic == "mov" and found.op_str.startswith("cr3"):
-            yield TranslationInstruction(found.address, loads_root=True)
+        if found.mnemonic == "mov" and found.op_str.startswith(("cr3", "cr4")):
+            yield TranslationInstruction(found.address, drops_all=True)
         elif found.mnemonic == "invlpg":
             at = found.operands[0].mem
             base, index = (found.reg_name(register) or "" for register in (at.base, at.index))
-            yield TranslationInstruction(found.address, False, base, index, at.scale, at.disp)
+            behind = found.size if base == "rip" else 0         # an address relative to RIP counts from the next instruction
+            yield TranslationInstruction(found.address, False, base, index, at.scale, at.disp + behind)
 
 
 def place(image: Image, address: int) -> str:

@@ -32,7 +32,7 @@ from kernel_sim.machine.ram import Ram
 from kernel_sim.machine.sanitizer import Leak, Sanitizer, is_asked_for, watched_miss
 from kernel_sim.machine.stream import Stream
 from kernel_sim.machine.translation import GENERAL_PROTECTION
-from kernel_sim.machine.traps import INVALID, NO_CODE, NO_TRAP, NOT_ENTERED, TIMER, has_error_code, run_guest, write_microcode
+from kernel_sim.machine.traps import INSTRUCTION, INVALID, NO_CODE, NO_TRAP, NOT_ENTERED, TIMER, has_error_code, run_guest, write_microcode
 from kernel_sim.manager import FrameManager
 from kernel_sim.operations import OPERATION, Performed
 from kernel_sim.segments import MAX_SEGMENTS, SegmentTable
@@ -185,6 +185,7 @@ class Machine:
         self._board[[board.B_FINISH_TRAP, board.B_COMMON_CALLS]] = hooks.finish_trap.address, hooks.common_calls.address
         if counts_blocks:
             cpu.hook_block(hooks.block, where)
+        cpu.hook_in(hooks.port_read, where)
         cpu.hook_interrupt(hooks.interrupt, where)
         cpu.hook_system_call(hooks.system_call, where)
         if self.sanitizer is not None:
@@ -238,7 +239,7 @@ class Machine:
         if why == board.INTERRUPT:
             vector = int(self._board[board.B_VECTOR])
             code, is_instruction = self.cpu.take_exception()
-            return vector, code if has_error_code(vector) and not is_instruction else NO_CODE, 0, 0
+            return vector, INSTRUCTION if is_instruction else code if interpreted(has_error_code)(vector) else NO_CODE, 0, 0
         if why == board.SYSTEM_CALL:
             return INVALID, NO_CODE, 0, 2
         if why == board.FORBIDDEN_PORT:

@@ -5,6 +5,7 @@ from __future__ import annotations
 # Addresses, set before the machine starts; 0 for what is not asked for.
 (N_SHADOW, N_STACKS, N_STACK_OF_ALLOC, N_STACK_OF_FREE, N_TABLES, N_ENDED, N_WRITTEN, N_READS, N_CODE, N_CODE_END) = range(10)
 # State.
+N_CROSSED = 10          # how many bytes, at most, a write over the border of two pages has put behind it; where, is not known
 N_EPOCH = 11            # of the shadow: entries of another one are no more
 N_TABLES_OPEN = 12      # whether a page table may have been written to since the engine's buffer was emptied
 N_CACHED = 13           # whether the engine's buffer may hold a translation that came out of a table in a frame

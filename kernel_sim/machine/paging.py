@@ -40,6 +40,7 @@ from kernel_sim.machine.board import (
     B_MISSES_OF,
     B_N_GRANTS,
     B_PAGES,
+    B_REGISTER,
     B_RUNS,
     B_TRANSLATION,
     B_VECTOR,
@@ -47,10 +48,10 @@ from kernel_sim.machine.board import (
     BOARD_WORDS,
     PAGE_FAULT,
 )
-from kernel_sim.machine.cpu import CS, FLUSH_TRANSLATIONS
+from kernel_sim.machine.cpu import CS, FLUSH_TRANSLATIONS, TR
 from kernel_sim.machine.devices import has_ended
 from kernel_sim.machine.ram import Ram
-from kernel_sim.machine.registers import register
+from kernel_sim.machine.registers import TASK_STATE_PRESENT, register, set_task_register, table_register
 from kernel_sim.machine.segmentation import translate
 from kernel_sim.machine.translation import (
     ADDRESS,
@@ -149,12 +150,14 @@ def mark(board: Array, root: int, virtual: int, last: int, is_write: bool) -> No
 
 
 @compiled
-def microcode_page(board: Array, virtual: int) -> int:
-    """Where the machine's own pages are, which every address space has; NOWHERE for other addresses."""
+def microcode_page(board: Array, virtual: int) -> tuple[int, int]:
+    """Where the machine's own pages are, which every address space has, and the rights; NOWHERE for other addresses. The first holds the code, which
+    begins in ring 3: the engine goes on to show it to ring 3, so nobody may write there."""
     offset = virtual - _FIRMWARE
-    if MICROCODE <= offset < MICROCODE_END:
-        return int64(board[B_FIRMWARE_BASE] + offset)
-    return int64(NOWHERE)
+    if not MICROCODE <= offset < MICROCODE_END:
+        return int64(NOWHERE), int64(0)
+    is_code = offset < MICROCODE + FRAME_BYTES
+    return int64(board[B_FIRMWARE_BASE] + offset), int64(CAN_READ | CAN_EXECUTE if is_code else CAN_READ | CAN_WRITE)
 
 
 @compiled
@@ -173,7 +176,7 @@ def count_miss(board: Array) -> None:
     """One more miss that a processor would have had, too: it found a page, or became a page fault of the guest's.
 
     Not counted are the microcode's pages, and misses that the guest never hears of, because the engine looked further ahead than it ran, or
-    will ask again (`traps.is_of_far_call`). So the misses are as many as pages found and page faults together.
+    will ask again (`far_call.is_of_far_call`). So the misses are as many as pages found and page faults together.
     """
     board[B_MISSES] += 1
     if board[B_MISSES_OF] != 0:
@@ -181,12 +184,23 @@ def count_miss(board: Array) -> None:
 
 
 @compiled
-def is_granted(board: Array, virtual: int) -> bool:
-    """Whether a far call from ring 3 waits for this page."""
+def take_grant(board: Array, virtual: int) -> bool:
+    """Whether a far call from ring 3 waits for this page. It gets it once: what ring 3 asks for after the call is not granted."""
     for i in range(board[B_N_GRANTS]):
         if board[B_GRANTS + i] == virtual:
+            board[B_N_GRANTS] -= 1
+            board[B_GRANTS + i] = board[B_GRANTS + board[B_N_GRANTS]]
             return True
     return False
+
+
+@compiled
+def need_task_state(board: Array) -> None:
+    """Ring 3 is about to run: see to it that there is a task state segment. The engine lets `ltr` take the null selector, which a processor refuses,
+    and ends the host's process at the next way into ring 0. What it gets is a segment of no length, with which that way is an invalid TSS."""
+    base, _ = table_register(board, TR)
+    if board[B_REGISTER + 2] >> 32 & TASK_STATE_PRESENT == 0:
+        set_task_register(board, base, 0)
 
 
 @compiled
@@ -210,7 +224,7 @@ def found_page(board: Array, virtual: int, access: int) -> Found:
     if (virtual >> 47) not in (0, -1):
         note_fault(board, virtual, access, GENERAL_PROTECTION, 0)
         return Found(int64(NOWHERE), int64(0), int64(0), int64(3), int64(0))
-    if board[B_N_GRANTS] and (not mode.is_user or is_granted(board, virtual)):
+    if board[B_N_GRANTS] and (not mode.is_user or take_grant(board, virtual)):
         if not mode.is_user:
             board[B_N_GRANTS] = 0
         mode = Mode(mode.root, False, mode.write_protect, mode.no_execute)
@@ -234,10 +248,13 @@ def on_miss(engine: int, virtual: int, access: int, result: int, board_address: 
     if not has_ended(board):
         board[B_MISS_ADDRESS] = virtual
         board[B_MISS_ACCESS] = access
-    own = microcode_page(board, virtual)
-    if own != NOWHERE and (board[B_IN_MICROCODE] or register(board, CS) & 3 == 0):
+    is_ring_3 = register(board, CS) & 3 == 3
+    if is_ring_3 and access == FETCH:
+        need_task_state(board)
+    own, rights_there = microcode_page(board, virtual)
+    if own != NOWHERE and (board[B_IN_MICROCODE] or not is_ring_3):
         answer[0] = own
-        answer[1] = CAN_READ | CAN_WRITE | CAN_EXECUTE
+        answer[1] = rights_there
         return True
     found = found_page(board, virtual, access)
     answer[0] = found.physical

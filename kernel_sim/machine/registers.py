@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from kernel_sim.compiled import Array, call_address_3, compiled, int64
 from kernel_sim.machine.board import B_ADDRESS, B_ENGINE, B_READ_FUNCTION, B_REGISTER, B_WRITE_FUNCTION
-from kernel_sim.machine.cpu import MSR
+from kernel_sim.machine.cpu import MSR, TR
 
 CR0_WP = 1 << 16
 EFER, EFER_NXE = 0xC000_0080, 1 << 11
+TASK_STATE_PRESENT, _TASK_STATE_BUSY = 1 << 15, 11 << 8       # in a descriptor's upper word
 RFLAGS_TF, RFLAGS_IF, RFLAGS_NT, RFLAGS_RF = 1 << 8, 1 << 9, 1 << 14, 1 << 16
 
 
@@ -55,6 +56,15 @@ def set_table_register(board: Array, number: int, base: int, limit: int) -> None
     board[B_REGISTER + 1] = base
     board[B_REGISTER + 2] = limit
     write_from_board(board, number)
+
+
+@compiled
+def set_task_register(board: Array, base: int, limit: int) -> None:
+    """Write TR: a task state segment that is there, and busy."""
+    board[B_REGISTER] = 0
+    board[B_REGISTER + 1] = base
+    board[B_REGISTER + 2] = limit | (TASK_STATE_PRESENT | _TASK_STATE_BUSY) << 32
+    write_from_board(board, int64(TR))
 
 
 @compiled

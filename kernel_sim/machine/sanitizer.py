@@ -147,7 +147,7 @@ class Sanitizer:
     def _watch_instructions(self, cpu: Cpu, loaded: Callback, dropped: Callback) -> None:
         """Put the hooks on the instructions with which the guest drops translations."""
         for instruction in translation_instructions(self.ram, self.image):
-            if instruction.loads_root:
+            if instruction.drops_all:
                 cpu.hook_instruction(loaded, instruction.address, address_of(self.board))
             else:
                 numbers = [cpu.register_number(name) if name else 0 for name in (instruction.base, instruction.scaled)]
@@ -161,7 +161,7 @@ _HEADS = (HEAD, SHARED_HEAD)
 
 @cache
 def _hooks() -> tuple[Callback, Callback, Callback]:
-    """The sanitizer's hooks that are the same for all machines: after `out`, on `mov cr3`, on `invlpg`."""
+    """The sanitizer's hooks that are the same for all machines: after `out`, on `mov cr3` and `mov cr4`, on `invlpg`."""
     instruction = ("void", "int64", "int64", "uint32", "int64")
     return (callback(call_watch.after_out, *HOOK_TYPES), callback(shadow_tlb.on_root_loaded, *instruction),
             callback(shadow_tlb.on_page_dropped, *instruction))

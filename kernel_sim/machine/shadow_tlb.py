@@ -2,10 +2,10 @@
 
 Source: Intel SDM, volume 3A, section 4.10; AMD64 Architecture Programmer's Manual, volume 2, section 5.5.
 
-A processor may go on using a translation until the guest has dropped it: by `invlpg`, by loading CR3, or by a page fault there. The engine's own
-buffer is no measure of that, since the sanitizer empties it when it likes. So every translation that is filled in is entered here, and is struck
-out by exactly the guest's own doing: compiled hooks stand on its `invlpg` and `mov cr3` instructions, and nowhere else. A miss whose entry here
-says something else than the tables do is an access that a real machine may have sent to the wrong frame.
+A processor may go on using a translation until the guest has dropped it: by `invlpg`, by loading CR3 or CR4, or by a page fault there. The engine's
+own buffer is no measure of that, since the sanitizer empties it when it likes. So every translation that is filled in is entered here, and is struck
+out by exactly the guest's own doing: compiled hooks stand on its `invlpg`, `mov cr3` and `mov cr4` instructions, and nowhere else. A miss whose entry
+here says something else than the tables do is an access that a real machine may have sent to the wrong frame.
 
 The table is addressed by a hash and keeps the latest entry of each place: 2^16 pages, where a real buffer has about 1,500.
 """
@@ -82,7 +82,7 @@ def flush_engine(board: Array, notes: Array) -> None:
 
 
 def on_root_loaded(engine: int, address: int, size: int, board_address: int) -> None:
-    """The hook on each `mov cr3`: everything is dropped."""
+    """The hook on each `mov cr3` and `mov cr4`: everything is dropped."""
     words_at(words_at(board_address, BOARD_WORDS)[B_WATCH], NOTEBOOK_WORDS)[N_EPOCH] += 1
 
 

@@ -24,6 +24,7 @@ from kernel_sim.machine.abi import FIRMWARE, MICROCODE, TRAP_PORT
 from kernel_sim.machine.board import (
     B_ADDRESS,
     B_BLOCKS,
+    B_BUDGET,
     B_CONTROL_FUNCTION,
     B_ENGINE,
     B_ERROR_CODE,
@@ -40,6 +41,7 @@ from kernel_sim.machine.board import (
     B_PAGE_FAULTS,
     B_START_FUNCTION,
     B_TICKS,
+    B_TRAP_BLOCKS,
     B_TRAP_CODE,
     B_TRAP_FLAGS,
     B_TRAP_GDT,
@@ -54,6 +56,7 @@ from kernel_sim.machine.board import (
     BOARD_WORDS,
     MAX_GRANTS,
     MOVED,
+    OUT_OF_BUDGET,
     PAGE_FAULT,
     RUNNING,
     TICK,
@@ -61,28 +64,25 @@ from kernel_sim.machine.board import (
 )
 from kernel_sim.machine.cpu import CR2, CS, EXCEPTION, FORGET_CODE, GDTR, IDTR, RFLAGS, RIP, RSP, SS, TR
 from kernel_sim.machine.devices import stop
+from kernel_sim.machine.far_call import TSS_RSP0, is_of_far_call
+from kernel_sim.machine.guest_words import byte_at, peek, poke
 from kernel_sim.machine.journal import TRAPPED, note
-from kernel_sim.machine.paging import count_miss, find
+from kernel_sim.machine.paging import count_miss, need_task_state
 from kernel_sim.machine.ram import Ram
 from kernel_sim.machine.registers import RFLAGS_IF, RFLAGS_NT, RFLAGS_RF, RFLAGS_TF, register, set_register, set_table_register, table_register
 from kernel_sim.machine.translation import (
     ERROR_USER,
     GENERAL_PROTECTION,
-    NOWHERE,
     PAGE_FAULT_VECTOR,
-    READ,
-    WRITE,
-    Mode,
-    mode_of,
-    set_word_at,
-    word_at,
 )
 
-DIVISION, INVALID, DOUBLE_FAULT, TIMER = 0, 6, 8, 32
-ENTERED, NO_HANDLERS, TRIPLE = 0, 1, 2
-"""What `enter_trap` returns: the guest goes on in its handler; it has none; it has none that can be reached."""
+DIVISION, BREAKPOINT, INVALID, DOUBLE_FAULT, NOT_PRESENT, TIMER = 0, 3, 6, 8, 11, 32
+ENTERED, NO_HANDLERS, TRIPLE, OUT_OF_TIME = 0, 1, 2, 3
+"""What `enter_trap` returns: the guest goes on in its handler; it has none; it has none that can be reached; none has begun since the last trap, and
+the budget is used up."""
 
 NO_CODE = -1        # a trap without an error code
+INSTRUCTION = -2    # one that an instruction asked for, `int`: without an error code, and the gate says from which ring
 NO_TRAP = -1        # no vector
 NOT_ENTERED = -1
 
@@ -92,7 +92,10 @@ _STACK_TOP = _DATA + 0xFF0
 _STUB, _POINTER, _GATE = 0x40, 0x80, 0xFE0      # the pointer that the trampoline calls through names the gate, a selector
 _DATA_OFFSET, _TABLE_OFFSET = MICROCODE + 0x1000, MICROCODE + 0x2000
 
-_TSS_RSP0, _TSS_IST = 4, 0x1C
+_TSS_RSP0, _TSS_IST = TSS_RSP0, 0x1C
+_INT3 = 0xCC
+_NOT_ON_THE_WAY = RFLAGS_TF | RFLAGS_NT | RFLAGS_RF
+_OF_TABLE, _EXTERNAL = 2, 1             # of an error code that blames a gate
 _PRESENT_BYTE, _GATE_TYPE_CALL, _GATE_TYPE_INTERRUPT, _GATE_TYPE_TRAP = 0x80, 12, 14, 15
 _CODE_DESCRIPTOR = 0x00AF_9B00_0000_FFFF        # 64-bit code of ring 0, accessed
 
@@ -111,47 +114,6 @@ def write_microcode(ram: Ram) -> None:
     ram.firmware[MICROCODE:MICROCODE + len(page)] = memoryview(bytes(page))
 
 
-# -- the guest's memory, as ring 0 sees it ----------------------------------------------------------------------------------------------
-
-
-@compiled
-def place_of(board: Array, virtual: int, access: int) -> int:
-    """The physical address of a guest's word for ring 0, or NOWHERE; also for a word in two pages: such a stack or table is not aligned."""
-    if (virtual >> 47) not in (0, -1) or virtual & 4095 > 4088:
-        return int64(NOWHERE)
-    now = mode_of(board)
-    found = find(board, virtual, access, Mode(now.root, False, now.write_protect, now.no_execute))
-    return int64(NOWHERE) if found.physical == NOWHERE else int64(found.physical + (virtual & 4095))
-
-
-@outlined
-def word_of(board_address: int, virtual: int) -> tuple[bool, int]:
-    """(whether it is there, a word of the guest's memory)."""
-    board = words_at(board_address, BOARD_WORDS)
-    physical = place_of(board, virtual, READ)
-    return (False, int64(0)) if physical == NOWHERE else (True, word_at(board, physical))
-
-
-@outlined
-def set_word_of(board_address: int, virtual: int, value: int) -> bool:
-    """Write a word of the guest's memory; False where it cannot be written."""
-    board = words_at(board_address, BOARD_WORDS)
-    physical = place_of(board, virtual, WRITE)
-    return bool(physical != NOWHERE and set_word_at(board, physical, value))
-
-
-@compiled
-def peek(board: Array, virtual: int) -> tuple[bool, int]:
-    """`word_of`, by the board."""
-    return word_of(board[B_ADDRESS], int64(virtual))
-
-
-@compiled
-def poke(board: Array, virtual: int, value: int) -> bool:
-    """`set_word_of`, by the board."""
-    return set_word_of(board[B_ADDRESS], int64(virtual), int64(value))
-
-
 # -- the guest's tables -----------------------------------------------------------------------------------------------------------------
 
 
@@ -163,20 +125,25 @@ class Gate(NamedTuple):
     stack: int              # 1 to 7: one of the TSS's interrupt stacks
     privilege: int          # the ring from which `int` may go through it
     keeps_interrupts: bool  # a trap gate
+    refusal: int            # for one that leads nowhere: the vector of the exception that this is
 
 
 @compiled
 def gate_of(board: Array, vector: int) -> Gate:
     """The gate of a vector."""
     base, limit = table_register(board, IDTR)
+    refusal, privilege = int64(GENERAL_PROTECTION), int64(3)
     if vector * 16 + 15 <= limit:
         is_there, low = peek(board, base + vector * 16)
         is_whole, high = peek(board, base + vector * 16 + 8)
-        kind = (low >> 40) & 15
-        if is_there and is_whole and (low >> 40) & _PRESENT_BYTE and (kind == _GATE_TYPE_INTERRUPT or kind == _GATE_TYPE_TRAP):
+        kind = (low >> 40) & 31
+        if is_there and is_whole and (kind == _GATE_TYPE_INTERRUPT or kind == _GATE_TYPE_TRAP):
             handler = (low & 0xFFFF) | ((low >> 32) & 0xFFFF_0000) | (high << 32)
-            return Gate(int64(handler), int64((low >> 16) & 0xFFF8), int64((low >> 32) & 7), int64((low >> 45) & 3), kind == _GATE_TYPE_TRAP)
-    return Gate(int64(0), int64(0), int64(0), int64(0), False)
+            privilege = int64((low >> 45) & 3)
+            if (low >> 40) & _PRESENT_BYTE:
+                return Gate(int64(handler), int64((low >> 16) & 0xFFF8), int64((low >> 32) & 7), privilege, kind == _GATE_TYPE_TRAP, int64(0))
+            refusal = int64(NOT_PRESENT)
+    return Gate(int64(0), int64(0), int64(0), privilege, False, refusal)
 
 
 @compiled
@@ -215,13 +182,13 @@ def deliver(board_address: int, is_user: int, stack: int, selectors: int, flags:
             pointer = push_frame(board, gate, is_user, stack, selectors, flags, board[B_TRAP_RIP], code)
         if pointer:
             board[B_TRAP_VECTOR] = vector
-            off = RFLAGS_TF | RFLAGS_NT | RFLAGS_RF | (0 if gate.keeps_interrupts else RFLAGS_IF)
+            off = _NOT_ON_THE_WAY | (0 if gate.keeps_interrupts else RFLAGS_IF)
             return pointer, gate.handler, int64(flags & ~int64(off))
         if vector == DOUBLE_FAULT:
             break
         is_serious = vector == DIVISION or 10 <= vector <= 14
-        code = int64(0) if is_serious or gate.selector else int64(vector * 8 + 2)
-        vector = int64(DOUBLE_FAULT if is_serious or gate.selector else GENERAL_PROTECTION)
+        code = int64(0) if is_serious or gate.selector else int64(vector * 8 + (_OF_TABLE | _EXTERNAL))
+        vector = int64(DOUBLE_FAULT) if is_serious or gate.selector else gate.refusal
     return int64(0), int64(0), int64(0)
 
 
@@ -238,15 +205,22 @@ def enter_trap(board_address: int, vector: int, code: int, address: int, rip_bac
     _, limit = table_register(board, IDTR)
     if limit == 0:
         return NO_HANDLERS
+    if board[B_IN_MICROCODE]:
+        return TRIPLE       # on the way in: the TSS is none
     rip = register(board, RIP) - rip_back
-    if vector == PAGE_FAULT_VECTOR and code & ERROR_USER and is_of_far_call(board, rip, address) and board[B_N_GRANTS] < MAX_GRANTS:
+    if vector == PAGE_FAULT_VECTOR and code >= 0 and code & ERROR_USER and board[B_N_GRANTS] < MAX_GRANTS and is_of_far_call(
+            board_address, rip, address):
         board[B_GRANTS + board[B_N_GRANTS]] = address & ~int64(4095)
         board[B_N_GRANTS] += 1
         board[B_NEXT_RIP] = rip
         return ENTERED
     board[B_N_GRANTS] = 0
     board[B_TRAPS] += 1
-    if vector == PAGE_FAULT_VECTOR:
+    if is_out_of_time(board):
+        return OUT_OF_TIME
+    if code == INSTRUCTION:
+        vector, code, rip = asked_for(board, vector, rip)
+    if vector == PAGE_FAULT_VECTOR and code != NO_CODE:
         count_miss(board)
         board[B_PAGE_FAULTS] += 1
         set_register(board, CR2, address)
@@ -267,6 +241,32 @@ def enter_trap(board_address: int, vector: int, code: int, address: int, rip_bac
     return ENTERED
 
 
+@compiled
+def is_out_of_time(board: Array) -> bool:
+    """Whether the budget is used up. A trap takes time only when no block has run since the last one: a handler that cannot be fetched, on a stack
+    of its own, would be tried for ever."""
+    if board[B_BUDGET] == 0:
+        return False
+    if board[B_BLOCKS] == board[B_TRAP_BLOCKS]:
+        if board[B_BLOCKS] >= board[B_BUDGET]:
+            return True
+        board[B_BLOCKS] += 1
+    board[B_TRAP_BLOCKS] = board[B_BLOCKS]
+    return False
+
+
+@compiled
+def asked_for(board: Array, vector: int, rip: int) -> tuple[int, int, int]:
+    """A trap that an instruction has asked for: (vector, error code, RIP) of that, or of the exception that it is where no gate, or none for this
+    ring, is there. That one blames the instruction, behind which `rip` stands."""
+    gate = gate_of(board, vector)
+    refusal = int64(GENERAL_PROTECTION) if register(board, CS) & 3 > gate.privilege else gate.refusal
+    if refusal == 0:
+        return int64(vector), int64(NO_CODE), int64(rip)
+    is_short = vector == BREAKPOINT and byte_at(board, rip - 1) == _INT3
+    return refusal, int64(vector * 8 + _OF_TABLE), int64(rip - (1 if is_short else 2))
+
+
 @entry
 def run_guest(board_address: int, rip: int, vector: int, code: int, address: int, rip_back: int) -> int:
     """Run the engine from `rip`, or from the handler of a trap (`vector` is then not NO_TRAP), and go on by itself after page faults, ticks and
@@ -278,7 +278,7 @@ def run_guest(board_address: int, rip: int, vector: int, code: int, address: int
         if vector != NO_TRAP:
             entered = enter_trap(board_address, int64(vector), int64(code), int64(address), int64(rip_back))
             if entered != ENTERED:
-                board[B_WHY] = TRIPLE_FAULT if entered == TRIPLE else board[B_WHY]
+                board[B_WHY] = TRIPLE_FAULT if entered == TRIPLE else OUT_OF_BUDGET if entered == OUT_OF_TIME else board[B_WHY]
                 return NOT_ENTERED
             rip = board[B_NEXT_RIP]
         board[B_WHY] = RUNNING
@@ -305,31 +305,11 @@ def run_guest(board_address: int, rip: int, vector: int, code: int, address: int
 
 
 @compiled
-def is_of_far_call(board: Array, rip: int, address: int) -> bool:
-    """Whether a page that ring 3 may not see was missed by a far call or jump, in the guest's own tables or its new stack: the processor looks there
-    with the rights of ring 0, and the engine's hook is not told who looks. Such a page is granted, and the instruction runs again."""
-    table, limit = table_register(board, GDTR)
-    tss, _ = table_register(board, TR)
-    _, stack = peek(board, tss + _TSS_RSP0)
-    if not (table <= address <= table + limit or tss <= address < tss + 0x68 or stack - 64 <= address < stack):
-        return False
-    at = rip
-    if byte_at(board, at) & 0xF0 == 0x40:       # a REX prefix
-        at += 1
-    return byte_at(board, at) == 0xFF and (byte_at(board, at + 1) >> 3) & 7 in (3, 5)
-
-
-@compiled
-def byte_at(board: Array, virtual: int) -> int:
-    """A byte of the guest's memory; 0 where there is none."""
-    _, word = peek(board, virtual & ~int64(7))
-    return int64((word >> ((virtual & 7) * 8)) & 255)
-
-
-@compiled
 def begin_trap(board: Array) -> int:
     """From ring 3: let the engine make the microcode's far call, whose gate leads to the code segment that the guest's own gate names."""
     gate = gate_of(board, board[B_TRAP_VECTOR])
+    if gate.selector == 0:
+        gate = gate_of(board, gate.refusal)
     if gate.selector == 0:
         gate = gate_of(board, DOUBLE_FAULT)
     tss, _ = table_register(board, TR)
@@ -337,8 +317,12 @@ def begin_trap(board: Array) -> int:
     selector = gate.selector
     if not 0 < selector < _GATE or not is_there or not poke(board, tss + _TSS_RSP0, _STACK_TOP):
         return TRIPLE
+    need_task_state(board)
     board[B_TRAP_TSS], board[B_TRAP_STACK] = tss, stack
     board[B_TRAP_GDT], board[B_TRAP_GDT_LIMIT] = table_register(board, GDTR)
+    flags = board[B_TRAP_FLAGS]
+    if flags & _NOT_ON_THE_WAY:
+        set_register(board, RFLAGS, flags & ~int64(_NOT_ON_THE_WAY))        # the way in is no single step of the guest's
     table = words_at(board[B_FIRMWARE] + _TABLE_OFFSET, 512)
     table[selector >> 3] = _CODE_DESCRIPTOR
     target = _CODE + _STUB

@@ -132,7 +132,7 @@ def test_budget(budget: int) -> None:
     count = mov(RAX, DIRECT_MAP) + b"\xff\x00\xeb\xfc"      # again: inc dword [rax]; jmp again
     seen = []
     for _ in range(2):
-        machine = machine_of(count, budget=budget)
+        machine = machine_of(count, budget=budget, sanitize=False)
         done = machine.run()
         assert (done.stopped, done.blocks, done.exit_status, done.fault) == ("budget", budget, None, None)
         seen.append(int.from_bytes(machine.ram.bytes[:4].tobytes(), "little"))
