@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from weakref import ref
 
 import numpy as np
 
@@ -173,7 +174,7 @@ class Machine:
         self._board[[board.B_JOURNALLED, board.B_MISSES_OF]] = self.manager.clock, address_of(self._misses)
         cpu.set_page_table(int(self._board[board.B_PAGE_TABLE]))
         cpu.hook_out(self._out_hook(), where)
-        self._rare, self._moves = (when_asked(self.manager, bound_by, self._board, word, self._guarded)
+        self._rare, self._moves = (when_asked(self.manager, bound_by, self._board, word, self._guard())
                                    for bound_by, word in ((bind_rare, board.B_RARE_CALLS), (bind_moves, board.B_MOVES)))
         self._board[[board.B_RARE_CALLS, board.B_MOVES]] = self._rare.address, self._moves.address
         self._hook_devices(cpu, where, counts_blocks=budget is not None)
@@ -200,12 +201,8 @@ class Machine:
         """The hook for `out`: compiled, or in the interpreter, where exceptions must not be lost, for a plain policy."""
         if not self.manager.policy.in_interpreter:
             return compiled_doorbell(self.manager)
-        hook = bind_hook(self.manager)
-
-        def guarded(*values: int) -> None:
-            if self._raised is None:
-                self._guarded(lambda: hook(*values))
-        return callback(guarded, *HOOK_TYPES, jit=False)
+        hook, guarded = bind_hook(self.manager), self._guard()
+        return callback(lambda *values: guarded(lambda: hook(*values)), *HOOK_TYPES, jit=False)
 
     # -- running ----------------------------------------------------------------------------------------------------------------------
 
@@ -278,6 +275,17 @@ class Machine:
         except BaseException as error:
             self._raised = self._raised or error
             self._stop()
+
+    def _guard(self) -> Callable[[Callable[[], object]], None]:
+        """`_guarded` for what the machine itself keeps: weakly, so that a machine goes when the last who needs it does, and not when Python looks
+        for cycles. Nothing more is done when something has been raised."""
+        weakly = ref(self)
+
+        def guarded(work: Callable[[], object]) -> None:
+            machine = weakly()
+            if machine is not None and machine._raised is None:
+                machine._guarded(work)
+        return guarded
 
     def _in_thread(self, work: Callable[[], None]) -> None:
         """Work in another thread, and be here for Ctrl-C, which the engine's own thread would not see."""
