@@ -103,7 +103,7 @@ def test_a_run_of_programs(translation: str, capsys: pytest.CaptureFixture[str])
 def test_the_table_and_the_map(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", "--programs", "hello,stackgrow", "--map", "m.svg"]) == 0
     said = capsys.readouterr().out
-    assert re.search(r"^ +1  hello +0 .* exit 0$", said, re.MULTILINE) and re.search(r"^ +all .* 2 processes$", said, re.MULTILINE)
+    assert re.search(r"^ +1 hello +0 .* exit 0$", said, re.MULTILINE) and re.search(r"^ +all .* 2 processes$", said, re.MULTILINE)
     assert " TLB misses: " in said and "used, by owner, at block" in said and re.search(r"^ A 2 stackgrow", said, re.MULTILINE)
     assert ">2 stackgrow</text>" in Path("m.svg").read_text()
     assert main(["run", "--programs", "hello,stackgrow", "--map-at", "0", "--map", "m.json"]) == 0

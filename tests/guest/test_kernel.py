@@ -44,7 +44,7 @@ class Ran:
                  large_pages: bool = False) -> None:
         self.manager = FrameManager(frames, policy if policy in ALWAYS else load_policy(policy, uncompiled=True))
         free = self.manager.free_runs()
-        machine = Machine(self.manager, "kernel", sanitize=True, programs=programs, translation=translation, quantum=quantum,
+        machine = Machine(self.manager, "kernel", programs=programs, translation=translation, quantum=quantum,
                           arguments=[0 if large_pages else NO_LARGE_PAGES])
         self.run: Run = machine.run()
         table = machine.ram.shared(abi.PROCESS_TABLE, abi.dtype(abi.Process), abi.MAX_PROCESSES)

@@ -25,7 +25,7 @@ class Ran:
         manager = FrameManager(frames, POLICY)
         free = manager.free_runs()
         found = [find_program(name, argument) for name, _, argument in (text.partition(":") for text in programs)]
-        machine = Machine(manager, "kernel", programs=found, translation=translation, quantum=quantum, sanitize=True)
+        machine = Machine(manager, "kernel", programs=found, translation=translation, quantum=quantum)
         self.run = machine.run()
         self.console = self.run.console
         self.processes = processes_of(machine.ram)
