@@ -76,7 +76,7 @@ def compiled(function: F) -> F:
 
 def outlined(function: F) -> F:
     """A step of compiled code that is called, not inlined: for large ones that many call. Its arguments are numbers, which cost nothing to pass."""
-    return cast(F, _Step(function)) if JIT else function
+    return cast(F, _Step(function, forceinline=False)) if JIT else function      # numba hands a caller's own down where nothing is said
 
 
 def entry(function: F) -> F:
