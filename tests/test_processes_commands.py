@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from importlib.resources import files
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -108,6 +109,17 @@ def test_the_table_and_the_map(capsys: pytest.CaptureFixture[str]) -> None:
     assert ">2 stackgrow</text>" in Path("m.svg").read_text()
     assert main(["run", "--programs", "hello,stackgrow", "--map-at", "0", "--map", "m.json"]) == 0
     assert json.loads(Path("m.json").read_text())["runs"] == [[0, 16384, "free"]]
+
+
+def test_a_killed_process_is_told_with_its_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """The function, and the line of the source, which here is one of a function that the compiler has inlined into it."""
+    report = report_of(capsys, "run", "--programs", "wild:null,hello", "--memory", "8M")
+    killed, other = report["processes"]
+    found = re.fullmatch(r"0x8\w+ \(wild: null_read\+0x\w+\) user/programs/wild\.c:(\d+)", killed["killed_at"])
+    assert found and killed["killed_at"].startswith(killed["fatal_rip"] + " ") and f"rip {killed['fatal_rip']}\n" in report["guest"]["console"]
+    source = (Path(str(files("kernel_sim.firmware"))) / "user/programs/wild.c").read_text(encoding="utf-8").splitlines()
+    assert "*(volatile unsigned char *)address" in source[int(found[1]) - 1]
+    assert (other["killed_at"], other["fatal_rip"]) == (None, None)
 
 
 # -- walk -------------------------------------------------------------------------------------------------------------------------------------------

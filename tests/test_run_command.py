@@ -125,7 +125,7 @@ def test_the_sanitizer_stops_the_guest_and_says_all_it_knows(capsys: pytest.Capt
     assert "    freed by:\n" in printed.out and "    allocated by:\n" in printed.out
     found, = report_of(capsys, *guest, "--sanitize", status=3)["guest"]["findings"]
     assert (found["kind"], found["pfn"], found["address"], found["access"], found["owner"], found["event"]) == (
-        "use after free", 0, 0xFFFF_8000_0000_0000, "write", 0, 2)
+        "use after free", 0, "0xffff800000000000", "write", 0, 2)
     assert main([*guest, "--no-sanitize"]) == 0       # nobody looks
 
 

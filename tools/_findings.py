@@ -38,8 +38,9 @@ def lines(done: Run) -> list[str]:
         told += ["", f"and {len(leaked) - _MOST_STACKS} more leaks (--json has them all)"]
     held = [leak for leak in done.leaks if not leak.has_ended]
     if held:
+        owners = sorted({leak.owner for leak in held})
         told += ["", f"still allocated at the end: {sum(leak.n_frames for leak in held):,} frames of "
-                     f"owners {', '.join(map(str, sorted({leak.owner for leak in held})))}"]
+                     f"owner{'s' if len(owners) > 1 else ''} {', '.join(map(str, owners))}"]
     return told
 
 
@@ -52,7 +53,8 @@ def summary(done: Run) -> str | None:
 
 
 def _finding(found: Finding) -> dict[str, Any]:
-    return {"kind": found.kind, "message": str(found), "rip": found.rip, "pfn": found.pfn, "address": found.address, "access": found.access,
+    address = None if found.address is None else f"{found.address:#x}"      # a text: JSON's readers round numbers of 64 bits
+    return {"kind": found.kind, "message": str(found), "rip": f"{found.rip:#x}", "pfn": found.pfn, "address": address, "access": found.access,
             "owner": found.owner, "event": found.event, "details": list(found.details)}
 
 

@@ -142,7 +142,8 @@ def report(machine: Machine) -> dict[str, Any]:
 
 
 def _processes_report(processes: list[ProcessRecord], machine: Machine) -> dict[str, Any]:
-    listed = [asdict(process) | {"misses": machine.misses_of(process.pid), "killed_at": _killed_at(process, machine)} for process in processes]
+    listed = [asdict(process) | {"misses": machine.misses_of(process.pid), "killed_at": _killed_at(process, machine),
+                                 "fatal_rip": None if process.fatal_rip is None else f"{process.fatal_rip:#x}"} for process in processes]
     totals = {name: sum(record[name] for record in listed) for name in ("misses", "ticks", "large_pages", "n_frames")}
     for group in ("faults", "calls"):
         totals[group] = {name: sum(record[group][name] for record in listed) for name in listed[0][group]}
