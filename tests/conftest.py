@@ -1,8 +1,8 @@
 """How the tests are run: Hypothesis' profiles.
 
 ``HYPOTHESIS_PROFILE`` chooses one: *default* tries the same examples every time, so that a failure is the same for everybody; *quick* fewer of
-them, for slow ways of running the code; *thorough* many, other ones every time. A failure prints the blob that replays it
-(``@reproduce_failure``), and the head of the report names the profile.
+them, for slow ways of running the code; *more* twice as many, as continuous integration does for the contract; *thorough* many, other ones every
+time. A failure prints the blob that replays it (``@reproduce_failure``), and the head of the report names the profile.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ pytest.register_assert_rewrite("segments_game", "ftrace_texts", "commands")
 
 # No deadline, and no complaint of slowness: the first example waits for the compiler.
 _COMMON = settings(deadline=None, print_blob=True, report_multiple_bugs=False, suppress_health_check=[HealthCheck.too_slow])
-settings.register_profile("default", _COMMON, max_examples=40, derandomize=True)
+settings.register_profile("default", _COMMON, max_examples=20, derandomize=True)
+settings.register_profile("more", _COMMON, max_examples=40, derandomize=True)
 settings.register_profile("quick", _COMMON, max_examples=6, derandomize=True)
 settings.register_profile("thorough", _COMMON, max_examples=1000, derandomize=False)
 settings.load_profile(PROFILE)

@@ -168,8 +168,8 @@ def least_size(at: int, second_level: int) -> int:
 
 def listed(area: Any) -> Iterator[tuple[int, int, int]]:
     """Every hole as (class, pfn, n_frames), in list order. BrokenInvariant where links or tags do not fit."""
-    for at in range(len(area.heads)):
-        before, hole, n_seen = NIL, int(area.heads[at]), 0
+    for at, (head, tail) in enumerate(zip(area.heads.tolist(), area.tails.tolist(), strict=True)):
+        before, hole, n_seen = NIL, head, 0
         while hole != NIL:
             n_seen += 1
             record = area.frames[min(hole, len(area.frames) - 1)]
@@ -181,10 +181,9 @@ def listed(area: Any) -> Iterator[tuple[int, int, int]]:
                 raise BrokenInvariant(f"the boundary tags of the hole at {hole:#x} do not fit its {n_frames} frames")
             yield at, hole, n_frames
             before, hole = hole, int(record["next"])
-        last = int(area.tails[at])
-        if last != before:
-            raise BrokenInvariant(f"the last hole of class {at} is {before:#x}, and not {last:#x}" if before != NIL
-                                  else f"class {at} is empty, and has a last hole, {last:#x}")
+        if tail != before:
+            raise BrokenInvariant(f"the last hole of class {at} is {before:#x}, and not {tail:#x}" if before != NIL
+                                  else f"class {at} is empty, and has a last hole, {tail:#x}")
 
 
 def blocks(area: Any) -> Iterator[tuple[int, int]]:
@@ -203,11 +202,12 @@ def check_holes(area: Any, second_level: int) -> None:
         if hole in ends:
             raise BrokenInvariant(f"two holes touch at frame {hole:#x}; they should be one")
     filled = {at for at, _, _ in found}
+    classes, powers = area.classes.tolist(), int(area.powers[0])
     for at in range(len(area.heads)):
         power, bit = at >> second_level, at & ((1 << second_level) - 1)
-        if bool(int(area.classes[power]) >> bit & 1) != (at in filled):
+        if bool(classes[power] >> bit & 1) != (at in filled):
             raise BrokenInvariant(f"the second level's bitmap is wrong about class {at}")
-        if bool(int(area.powers[0]) >> power & 1) != bool(area.classes[power]):
+        if bool(powers >> power & 1) != bool(classes[power]):
             raise BrokenInvariant(f"the first level's bitmap is wrong about power {power}, class {at}")
 
 
