@@ -1,8 +1,8 @@
 """How the tests are run: Hypothesis' profiles.
 
 ``HYPOTHESIS_PROFILE`` chooses one: *default* tries the same examples every time, so that a failure is the same for everybody; *quick* fewer of
-them, for slow ways of running the code; *more* twice as many, as continuous integration does for the contract; *thorough* many, other ones every
-time. A failure prints the blob that replays it (``@reproduce_failure``), and the head of the report names the profile.
+them, for slow ways of running the code; *more* twice as many, as continuous integration does; *thorough* many, other ones every time. A failure
+prints the blob that replays it (``@reproduce_failure``), and the head of the report names the profile.
 """
 
 from __future__ import annotations

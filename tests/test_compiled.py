@@ -1,4 +1,4 @@
-"""Compiled code: what it says before it keeps people waiting."""
+"""Compiled code: what it says before it keeps people waiting, and what a step is to the interpreter."""
 
 from __future__ import annotations
 
@@ -28,6 +28,32 @@ def test_it_is_said_once_and_only_when_it_is_so(tmp_path: Path) -> None:
     runs = [subprocess.run([sys.executable, str(script)], env={**os.environ, "KERNEL_SIM_CACHE_DIR": str(tmp_path / "cache")}, capture_output=True,
                            text=True, check=True).stdout for _ in range(2)]
     assert runs == ["42 5.0 ['compiling']\n", "42 5.0 []\n"]
+
+
+STEPS = """
+from kernel_sim.compiled import compiled, entry, outlined
+@outlined
+def twice(n):
+    return 2 * n
+@compiled
+def one_more(n):
+    return twice(n) + 1
+@entry
+def whole(n):
+    return one_more(n) + 1
+print(one_more(20), len(twice.signatures), len(one_more.signatures))
+print(whole(20), len(twice.signatures), len(one_more.signatures))
+"""
+
+
+@pytest.mark.skipif(os.environ.get("NUMBA_DISABLE_JIT") == "1", reason="nothing is compiled then")
+def test_a_step_that_the_interpreter_calls_is_interpreted(tmp_path: Path) -> None:
+    """With all that it calls; it is compiled for the entry that has it inside, and not before."""
+    script = tmp_path / "steps.py"
+    script.write_text(STEPS, encoding="utf-8")
+    done = subprocess.run([sys.executable, str(script)], env={**os.environ, "KERNEL_SIM_CACHE_DIR": str(tmp_path / "cache")}, capture_output=True,
+                          text=True, check=True)
+    assert done.stdout == "41 0 0\n42 1 1\n"
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from kernel_sim.machine.abi import DOORBELL_PORT, EXIT_PORT, FIRMWARE, STACK_TOP
+from kernel_sim.machine.abi import CALL_BOX, DOORBELL_PORT, EXIT_PORT, FIRMWARE, STACK_TOP
 from kernel_sim.machine.machine import Machine, Run
 from kernel_sim.manager import FrameManager
 
@@ -60,6 +60,11 @@ def mov(register: int, value: int) -> bytes:
 def store(value: int, address: int) -> bytes:
     """movabs rax, value; movabs [address], rax"""
     return mov(RAX, value) + b"\x48\xa3" + struct.pack("<Q", address & MASK)
+
+
+def ask(call: int, n_frames: int = 1) -> bytes:
+    """Write a call for frames, from frame 0 on, of no owner, to the call box, and ring."""
+    return store(call, FIRMWARE + CALL_BOX) + store(n_frames, FIRMWARE + CALL_BOX + 8) + store(0, FIRMWARE + CALL_BOX + 16) + RING
 
 
 def leave(status: int) -> bytes:

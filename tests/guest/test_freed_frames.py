@@ -6,20 +6,14 @@ import re
 from pathlib import Path
 
 import pytest
-from guest.raw import FIRMWARE, HALT, RING, machine_of, store
+from guest.raw import HALT, ask, machine_of, store
 
 from kernel_sim import FrameManager
-from kernel_sim.machine.abi import CALL_BOX, DIRECT_MAP, FRAME_ALLOC, FRAME_FREE
+from kernel_sim.machine.abi import DIRECT_MAP, FRAME_ALLOC, FRAME_FREE
 from kernel_sim.machine.call_watch import ASKED_AT_ONCE, MOST_UNASKED, PATTERN
 from kernel_sim.machine.machine import Machine
 
-BOX = FIRMWARE + CALL_BOX
 WORD = 0x1122_3344_5566_7788
-
-
-def ask(call: int, n_frames: int) -> bytes:
-    """Write a call for frames from 0 on to the box, and ring."""
-    return store(call, BOX) + store(n_frames, BOX + 8) + store(0, BOX + 16) + RING
 
 
 def taken_and_freed(n_frames: int, touched: list[int]) -> Machine:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 from contract.specs import BUILT_IN, PLAIN, SPECS, short
-from guest.raw import FOREVER, RCX, RING, leave, machine_of, mov, store
+from guest.raw import FOREVER, RCX, ask, leave, machine_of, mov
 from guest.workloads import ANY, ONES, POWERS, random_operations
 
 from kernel_sim import FrameManager
@@ -168,11 +168,6 @@ def test_a_replay_that_is_cut_short(budget: int) -> None:
 
 
 # -- guests that do something else with their windows -------------------------------------------------------------------------------------
-
-
-def ask(call: int, n_frames: int = 1) -> bytes:
-    """Write a call to the box, with no owner, and ring."""
-    return store(call, BOX) + store(n_frames, BOX + 8) + RING
 
 
 ALLOCATIONS = window_of(*((ALLOC, 2, 0, slot) for slot in range(10)))
